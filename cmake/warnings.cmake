@@ -1,0 +1,10 @@
+# The warnings every target of ours is built with.
+add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual
+                    -Wold-style-cast -Wnull-dereference -fno-omit-frame-pointer)
+if(QUERN_WERROR)
+  add_compile_options(-Werror)
+endif()
+if(QUERN_SANITIZE)
+  add_compile_options(-fsanitize=${QUERN_SANITIZE} -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${QUERN_SANITIZE})
+endif()

@@ -1,0 +1,172 @@
+// The worker SDK: all that a job module includes.
+//
+// A job module is a shared object that exports one function through QUERN_JOB_MODULE. It describes
+// *kinds* ("image.resize"): their parameters, their inputs, and the function that runs one job. A
+// pool's template process loads the module once, calls `preload`, and forks workers from there, so
+// what `preload` builds (tables, fonts, models) is shared copy-on-write by all workers of the pool.
+//
+// The built-in kinds are written against this header and nothing else of Quern; so are yours.
+//
+// Threads: a worker runs one job at a time on one thread; `run` is never entered twice at once in a
+// process. A module must not start threads in `preload` (the template asserts that it is
+// single-threaded before each fork).
+//
+// Errors: `run` throws JobError for what is the job's fault. Any other exception becomes `internal`
+// (std::bad_alloc becomes `out_of_memory`), and the worker lives on. A crash, an exit or an endless
+// loop costs the worker, never the server: the supervisor sees it, replaces the worker, and tries
+// the job again up to its `attempts`.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace quern::sdk {
+
+// Raised when the layout of what crosses the shared-object boundary changes; the template refuses a
+// module built against another version.
+inline constexpr std::uint32_t kSdkVersion = 1;
+
+// ---- What a kind looks like --------------------------------------------------------------------
+
+enum class ParamType { kString, kInteger, kNumber, kBoolean };
+
+// One parameter. The SDK checks each job's parameters against these before `run` is called: an
+// unknown name, a wrong type, a value out of range or not among `choices` is answered
+// `invalid_argument` with the field's name and what is allowed. Optional parameters that are absent
+// are filled in with `fallback` when it is not null, and are simply absent otherwise.
+struct ParamSpec {
+  std::string name;
+  ParamType type = ParamType::kString;
+  std::string help;                    // one line, shown by `quern kinds`
+  boost::json::value fallback = nullptr;
+  bool required = false;
+  std::optional<double> min{};         // inclusive; of the value, or of a string's length in bytes
+  std::optional<double> max{};
+  std::vector<std::string> choices{};  // of a string; empty: any
+};
+
+// How many input parts a kind takes, and what they are.
+struct InputSpec {
+  std::uint32_t parts_min = 1;
+  std::uint32_t parts_max = 1;
+  std::string help;  // "a JPEG, PNG or WebP image"
+};
+
+class Job;
+
+struct Kind {
+  std::string name;      // "image.resize"
+  std::string summary;   // one line
+  std::vector<ParamSpec> params;
+  InputSpec input;
+  std::string output;    // what comes back, one line
+  bool sensitive = false;  // inputs and outputs are secrets: every buffer they pass is wiped
+  std::function<void(Job&)> run;
+};
+
+struct Module {
+  std::uint32_t sdk_version = kSdkVersion;
+  std::string name;                   // "image"
+  std::vector<Kind> kinds;
+  std::function<void()> preload{};    // runs once in the template, before any fork; may be empty
+};
+
+// ---- What a job can fail with ------------------------------------------------------------------
+
+enum class JobErrorCode {
+  kInvalidArgument,  // a parameter is wrong in a way that ParamSpec can't say; give the field
+  kBadInput,         // the payload can't be decoded
+  kTooLarge,         // a size limit was exceeded
+  kOutOfMemory,
+  kCancelled,        // the handler saw cancel_requested() and stopped
+  kInternal,         // a bug, or a failure of the environment
+};
+
+class JobError : public std::runtime_error {
+ public:
+  JobError(JobErrorCode code, const std::string& message, std::string field = {})
+      : std::runtime_error(message), code_(code), field_(std::move(field)) {}
+  [[nodiscard]] JobErrorCode code() const noexcept { return code_; }
+  [[nodiscard]] const std::string& field() const noexcept { return field_; }
+
+ private:
+  JobErrorCode code_;
+  std::string field_;
+};
+
+// ---- A running job -----------------------------------------------------------------------------
+
+struct InputPart {
+  std::string_view name;              // may be empty
+  std::span<const std::byte> bytes;   // valid until run() returns; read-only memory
+};
+
+// One named part of the result. It begins in the channel's arena and moves to a memfd by itself when
+// it grows past it, so that writing here is the last copy the bytes see inside Quern. Appending is
+// prepare / fill / commit, or write.
+class Output {
+ public:
+  virtual ~Output() = default;
+  // At least `n` writable bytes after what was committed. Invalidated by the next prepare or write.
+  // Throws JobError(kTooLarge) past the pool's result limit.
+  [[nodiscard]] virtual std::span<std::byte> prepare(std::size_t n) = 0;
+  // Appends the first `n` bytes of what prepare returned.
+  virtual void commit(std::size_t n) = 0;
+  // Bytes committed so far.
+  [[nodiscard]] virtual std::size_t size() const noexcept = 0;
+
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text);
+};
+
+class Job {
+ public:
+  virtual ~Job() = default;
+
+  // Checked parameters with defaults filled in.
+  [[nodiscard]] virtual const boost::json::object& params() const noexcept = 0;
+  [[nodiscard]] virtual std::span<const InputPart> inputs() const noexcept = 0;
+  // Starts the next part of the result. Only the newest part can be written to.
+  [[nodiscard]] virtual Output& output(std::string_view part_name = {}) = 0;
+
+  // True once a timeout, a cancel or a vanished client asks the job to stop. One relaxed load: poll
+  // it in loops. A handler that ignores it is killed after the pool's grace period.
+  [[nodiscard]] virtual bool cancel_requested() const noexcept = 0;
+  void throw_if_cancelled() const;
+
+  // How far the job is; costs a few stores, no system call.
+  virtual void progress(std::uint64_t done, std::uint64_t total) noexcept = 0;
+
+  // 1 on the first try, 2 on the second, ...
+  [[nodiscard]] virtual std::uint32_t attempt() const noexcept = 0;
+
+  // The only input part's bytes (for kinds with exactly one).
+  [[nodiscard]] std::span<const std::byte> input() const { return inputs().front().bytes; }
+
+  // Typed access to params(); the parameter must be present (required, or with a fallback).
+  [[nodiscard]] std::string_view string(std::string_view param) const;
+  [[nodiscard]] std::int64_t integer(std::string_view param) const;
+  [[nodiscard]] double number(std::string_view param) const;
+  [[nodiscard]] bool boolean(std::string_view param) const;
+  [[nodiscard]] bool has(std::string_view param) const noexcept;
+};
+
+}  // namespace quern::sdk
+
+// Exports a module. FUNCTION takes nothing and returns quern::sdk::Module.
+#define QUERN_JOB_MODULE(FUNCTION)                                                                       \
+  extern "C" __attribute__((visibility("default"))) const ::quern::sdk::Module* quern_job_module_v1() { \
+    static const ::quern::sdk::Module module = FUNCTION();                                              \
+    return &module;                                                                                      \
+  }
