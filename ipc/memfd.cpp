@@ -1,0 +1,92 @@
+#include "ipc/memfd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/interprocess/exceptions.hpp>
+#include <string>
+
+namespace quern::ipc {
+namespace {
+
+// What Boost.Interprocess calls a memory mappable: anything with a mapping handle.
+struct BorrowedMappable {
+  int fd;
+  [[nodiscard]] boost::interprocess::mapping_handle_t get_mapping_handle() const noexcept { return {fd, false}; }
+};
+
+}  // namespace
+
+Result<unique_fd> create_memfd(std::string_view debug_name, std::uint64_t bytes) {
+  const std::string label = "quern-" + std::string(debug_name);
+  unique_fd fd(::memfd_create(label.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) return system_error("memfd_create", label, errno);
+  if (bytes > 0 && ::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) return system_error("ftruncate", label, errno);
+  return fd;
+}
+
+Result<unique_fd> create_allocated_memfd(std::string_view debug_name, std::uint64_t bytes) {
+  auto fd = create_memfd(debug_name, bytes);
+  if (!fd) return fd;
+  int status = 0;
+  do {
+    status = ::fallocate(fd->get(), 0, 0, static_cast<off_t>(bytes));
+  } while (status != 0 && errno == EINTR);
+  if (status != 0) return system_error("fallocate", debug_name, errno);
+  if (::fcntl(fd->get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    return system_error("fcntl(F_ADD_SEALS)", debug_name, errno);
+  }
+  return fd;
+}
+
+Result<void> seal_contents(int fd) {
+  if (::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0) {
+    return system_error("fcntl(F_ADD_SEALS)", "memfd", errno);
+  }
+  return {};
+}
+
+Result<std::uint64_t> sealed_size(int fd) {
+  constexpr int kNeeded = F_SEAL_SHRINK | F_SEAL_WRITE;
+  const int seals = ::fcntl(fd, F_GET_SEALS);
+  if (seals < 0 || (seals & kNeeded) != kNeeded) {
+    return Error{.code = ErrorCode::kInvalidArgument,
+                 .message = "a passed descriptor must be a memfd sealed with F_SEAL_SHRINK and F_SEAL_WRITE; "
+                            "send other files' bytes inline, or copy them into a sealed memfd",
+                 .field = "parts"};
+  }
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return system_error("fstat", "memfd", errno);
+  return static_cast<std::uint64_t>(info.st_size);
+}
+
+Result<unique_fd> memfd_from(std::string_view debug_name, ByteSpan bytes) {
+  auto fd = create_memfd(debug_name, 0);
+  if (!fd) return fd;
+  ByteSpan rest = bytes;
+  while (!rest.empty()) {
+    const ssize_t written = ::write(fd->get(), rest.data(), rest.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return system_error("write", debug_name, errno);
+    rest = rest.subspan(static_cast<std::size_t>(written));
+  }
+  if (auto sealed = seal_contents(fd->get()); !sealed) return sealed.error();
+  return fd;
+}
+
+Result<Mapping> Mapping::map(int fd, std::uint64_t bytes, Access access) {
+  Mapping mapping;
+  if (bytes == 0) return mapping;
+  try {
+    const auto mode = access == Access::kReadOnly ? boost::interprocess::read_only : boost::interprocess::read_write;
+    mapping.region_ = boost::interprocess::mapped_region(BorrowedMappable{fd}, mode, 0, static_cast<std::size_t>(bytes));
+  } catch (const boost::interprocess::interprocess_exception& failure) {
+    return system_error("mmap", "memfd", failure.get_native_error());
+  }
+  return mapping;
+}
+
+}  // namespace quern::ipc

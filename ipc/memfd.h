@@ -1,0 +1,52 @@
+// Anonymous shared memory: sealed memfds and their mappings.
+//
+// A payload or result that is too large for a channel's arena travels as a memfd sealed against
+// shrinking, growing and writing (memfd_create(2), fcntl(2) F_ADD_SEALS): after the seals are on,
+// neither side can change the bytes under the other, and no truncation can turn a read into SIGBUS.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include <boost/interprocess/mapped_region.hpp>
+
+#include "common/error.h"
+#include "common/unique_fd.h"
+#include "ipc/bytes.h"
+
+namespace quern::ipc {
+
+// A new memfd of `bytes` bytes, close-on-exec, sealable.
+[[nodiscard]] Result<unique_fd> create_memfd(std::string_view debug_name, std::uint64_t bytes);
+
+// As above, with every page allocated now (so that a full machine is an error here, not a SIGBUS
+// later) and the size sealed (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL); it stays writable.
+[[nodiscard]] Result<unique_fd> create_allocated_memfd(std::string_view debug_name, std::uint64_t bytes);
+
+// Seals size and contents for ever. Fails while a writable shared mapping of it exists.
+[[nodiscard]] Result<void> seal_contents(int fd);
+
+// The size of a descriptor from a peer that is not trusted: a memfd whose size and contents are
+// sealed. Anything else (a file, a socket, an unsealed memfd) is kInvalidArgument saying what to do.
+[[nodiscard]] Result<std::uint64_t> sealed_size(int fd);
+
+// A new sealed memfd holding a copy of `bytes`.
+[[nodiscard]] Result<unique_fd> memfd_from(std::string_view debug_name, ByteSpan bytes);
+
+enum class Access { kReadOnly, kReadWrite };
+
+// A mapping of a whole descriptor. Movable, unmapped on destruction; empty when the size is 0.
+class Mapping {
+ public:
+  Mapping() = default;
+  [[nodiscard]] static Result<Mapping> map(int fd, std::uint64_t bytes, Access access);
+  [[nodiscard]] std::byte* data() const noexcept { return static_cast<std::byte*>(region_.get_address()); }
+  [[nodiscard]] std::size_t size() const noexcept { return region_.get_size(); }
+  [[nodiscard]] std::span<std::byte> bytes() const noexcept { return {data(), size()}; }
+
+ private:
+  boost::interprocess::mapped_region region_;
+};
+
+}  // namespace quern::ipc
