@@ -1,6 +1,6 @@
 # The warnings every target of ours is built with.
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual
-                    -Wold-style-cast -Wnull-dereference -fno-omit-frame-pointer)
+                    -Wold-style-cast -fno-omit-frame-pointer)
 if(QUERN_WERROR)
   add_compile_options(-Werror)
 endif()

@@ -1,0 +1,78 @@
+#include "ipc/doorbell.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <climits>
+
+namespace quern::ipc {
+namespace {
+
+// The word is shared between processes, so never FUTEX_PRIVATE_FLAG.
+void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t while_value) noexcept {
+  ::syscall(SYS_futex, &word, FUTEX_WAIT, while_value, nullptr, nullptr, 0);
+}
+void futex_wake(std::atomic<std::uint32_t>& word) noexcept {
+  ::syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
+
+void cpu_relax() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+bool has_news(const ChannelHeader& header, std::uint64_t head) noexcept {
+  return header.submission_tail.load(std::memory_order_seq_cst) != head ||
+         header.lifecycle.load(std::memory_order_seq_cst) != static_cast<std::uint32_t>(Lifecycle::kRun);
+}
+
+}  // namespace
+
+bool ring_worker(ChannelHeader& header) noexcept {
+  if (header.worker_sleeping.load(std::memory_order_seq_cst) == 0) return false;
+  header.worker_sleeping.store(0, std::memory_order_seq_cst);
+  futex_wake(header.worker_sleeping);
+  return true;
+}
+
+void wait_for_submission(ChannelHeader& header, std::uint64_t head, std::uint32_t spin) noexcept {
+  for (std::uint32_t i = 0; i < spin; ++i) {
+    if (has_news(header, head)) return;
+    cpu_relax();
+  }
+  header.worker_sleeping.store(1, std::memory_order_seq_cst);
+  if (has_news(header, head)) {
+    header.worker_sleeping.store(0, std::memory_order_relaxed);  // a stale 1 would only cost a needless wake
+    return;
+  }
+  futex_wait(header.worker_sleeping, 1);
+}
+
+bool prepare_supervisor_sleep(ChannelHeader& header, std::uint64_t consumed) noexcept {
+  header.supervisor_sleeping.store(1, std::memory_order_seq_cst);
+  if (header.completion_tail.load(std::memory_order_seq_cst) == consumed) return true;
+  supervisor_awake(header);
+  return false;
+}
+
+void supervisor_awake(ChannelHeader& header) noexcept {
+  header.supervisor_sleeping.store(0, std::memory_order_relaxed);  // a stale 1 would only cost a needless wake
+}
+
+bool ring_supervisor(ChannelHeader& header, int eventfd) noexcept {
+  if (header.supervisor_sleeping.load(std::memory_order_seq_cst) == 0) return false;
+  // exchange, so that a burst of completions makes one system call
+  if (header.supervisor_sleeping.exchange(0, std::memory_order_seq_cst) == 0) return false;
+  const std::uint64_t one = 1;
+  // EAGAIN means the counter is full, so the supervisor has a wake-up pending anyway
+  while (::write(eventfd, &one, sizeof one) < 0 && errno == EINTR) {
+  }
+  return true;
+}
+
+}  // namespace quern::ipc

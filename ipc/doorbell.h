@@ -1,0 +1,57 @@
+// Doorbells: waking the other side only when it sleeps.
+//
+// Each side has a sleeper word in the channel: 1 says "I am about to sleep, or asleep". A busy side
+// leaves it 0, and the other side's ring costs one load and no system call.
+//
+//                 sleeper := 1                          sleeper 1 -> 0 (by the waker), FUTEX_WAKE / eventfd
+//     Running ------------------> Looking once more -----------------------------------+
+//        ^                            |        \                                       |
+//        |   found something          |         \ still nothing                        v
+//        +---- sleeper := 0 ----------+          +----> Asleep (futex wait / epoll) --> Running
+//
+// No wake-up is lost. Producer: (a) tail := p+1, (b) load sleeper. Sleeper: (c) sleeper := 1,
+// (d) load tail. All four are seq_cst, so they have one total order in which either (a) comes before
+// (d), and the sleeper sees the tail, or (c) comes before (b), and the producer sees the sleeper and
+// wakes it (Dekker's pattern; C++20 [atomics.order]/4; on x86 the two stores are XCHG). For the worker,
+// FUTEX_WAIT(sleeper, 1) checks the word again under the kernel's lock, so a wake between (d) and the
+// wait is not lost either (futex(2)). For the supervisor, the eventfd's counter keeps it.
+//
+// seq_cst accesses instead of atomic_thread_fence: same code on x86, and ThreadSanitizer understands it.
+//
+// What if the other side dies
+//   worker asleep, supervisor dies      PR_SET_PDEATHSIG kills the worker.
+//   supervisor asleep, worker dies      its pidfd becomes readable in the same epoll set.
+//   waker dies between (a) and (b)      the same two: the death itself is the wake-up.
+//   waker dies after sleeper := 0,      likewise; the word is thrown away with the channel.
+//   before the wake
+//
+// What if a worker writes garbage here: into worker_sleeping, needless FUTEX_WAKEs; into
+// supervisor_sleeping or the eventfd, needless or missing wake-ups for itself only: its jobs then
+// end by their timeouts. The supervisor never waits on a word of shared memory.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "ipc/channel.h"
+
+namespace quern::ipc {
+
+// Supervisor, after publish or after changing `lifecycle` or `cancel`: wakes the worker if it sleeps.
+// Returns whether a system call was made.
+bool ring_worker(ChannelHeader& header) noexcept;
+
+// Worker: sleeps until the submission tail differs from `head` or lifecycle is not kRun. May return
+// spuriously; the caller looks again. `spin`: looks this many times before it sleeps.
+void wait_for_submission(ChannelHeader& header, std::uint64_t head, std::uint32_t spin) noexcept;
+
+// Supervisor, before it goes to wait for the eventfd: true when it may sleep, false when completions
+// are there already (its word is then down again).
+[[nodiscard]] bool prepare_supervisor_sleep(ChannelHeader& header, std::uint64_t consumed) noexcept;
+// Supervisor, when it is awake for whatever reason.
+void supervisor_awake(ChannelHeader& header) noexcept;
+
+// Worker, after complete: writes the eventfd if the supervisor sleeps. Returns whether it did.
+bool ring_supervisor(ChannelHeader& header, int eventfd) noexcept;
+
+}  // namespace quern::ipc
