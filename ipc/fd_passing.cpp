@@ -19,7 +19,7 @@ union ControlBuffer {
 
 Result<IoResult> send_with_fds(int socket, ByteSpan bytes, std::span<const int> fds) {
   if (fds.size() > kMessageFdsMax) {
-    return Error{.code = ErrorCode::kTooLarge, .message = "more than 64 descriptors in one message"};
+    return Error{.code = ErrorCode::kTooLarge, .message = "more than 128 descriptors in one message"};
   }
   iovec iov{.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
   msghdr message{};

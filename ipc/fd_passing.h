@@ -14,7 +14,7 @@
 
 namespace quern::ipc {
 
-inline constexpr std::size_t kMessageFdsMax = 64;
+inline constexpr std::size_t kMessageFdsMax = 128;
 
 enum class IoStatus { kDone, kWouldBlock, kClosed };
 

@@ -1,0 +1,310 @@
+#include "supervisor/fleet.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "common/clock.h"
+#include "common/log.h"
+
+namespace quern::supervisor {
+
+namespace asio = boost::asio;
+
+namespace {
+
+// How long before another try when a worker could not even be asked for.
+constexpr Backoff::Duration kRetryDelay{100};
+// A retiring worker without a job has nothing to do but exit.
+constexpr std::int64_t kRetireGraceNs = 2'000'000'000;
+
+// Whether a death says that the pool's code is broken, and not that we wanted the worker gone.
+bool is_crash(Cause cause) noexcept {
+  switch (cause.kind) {
+    case CauseKind::kExited:
+    case CauseKind::kSignaled:
+    case CauseKind::kOutOfMemory:
+    case CauseKind::kSandboxViolation:
+    case CauseKind::kChannelCorrupt: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
+
+Fleet::Fleet(asio::io_context& io, ChildRegistry& registry, FleetOptions options, WorkerEvents& worker_events,
+             FleetEvents& events)
+    : io_(io),
+      registry_(registry),
+      options_(std::move(options)),
+      worker_events_(worker_events),
+      events_(events),
+      retry_timer_(io),
+      changed_(io) {}
+
+// ---- The template ----------------------------------------------------------------------------------
+
+asio::awaitable<Result<std::vector<LoadedKind>>> Fleet::start() {
+  auto started = TemplateProcess::start(io_, registry_, options_.template_options);
+  if (!started) co_return started.error();
+  auto kinds = co_await (*started)->load();
+  if (!kinds) co_return kinds.error();
+  kinds_ = *kinds;
+  adopt(std::move(*started));
+  fill();
+  co_return kinds;
+}
+
+void Fleet::adopt(std::unique_ptr<TemplateProcess> fresh) {
+  template_ = fresh.get();
+  ++templates_alive_;
+  asio::co_spawn(io_, mind_template(std::move(fresh)), asio::detached);
+}
+
+asio::awaitable<void> Fleet::mind_template(std::unique_ptr<TemplateProcess> process) {
+  const Cause cause = co_await process->mind(*this);
+  --templates_alive_;
+  const bool current = template_ == process.get();
+  if (current) {
+    template_ = nullptr;
+    std::erase_if(workers_, [](const auto& worker) {
+      if (worker->state() != Worker::State::kSpawning) return false;
+      worker->abandon();
+      return true;
+    });
+  }
+  if (current && !stopping_) {
+    log_event(LogLevel::kWarn, "template_died",
+              {{"pool", options_.template_options.pool}, {"pid", process->pid()}, {"cause", describe(cause)}});
+    asio::co_spawn(io_, revive_template(), asio::detached);
+  }
+  changed_.notify_all();
+}
+
+asio::awaitable<void> Fleet::revive_template() {
+  while (!stopping_ && template_ == nullptr) {
+    const auto delay = template_backoff_.after_death(random());
+    asio::steady_timer timer(io_, delay);
+    co_await timer.async_wait(asio::use_awaitable);
+    if (stopping_ || template_ != nullptr) break;
+    auto started = TemplateProcess::start(io_, registry_, options_.template_options);
+    Result<std::vector<LoadedKind>> kinds = std::vector<LoadedKind>{};
+    if (started) kinds = co_await (*started)->load();
+    if (!started || !kinds || *kinds != kinds_) {
+      const std::string reason = !started ? to_string(started.error())
+                                 : !kinds ? to_string(kinds.error())
+                                          : "its modules on disk changed; restart quernd to load them";
+      log_event(LogLevel::kError, "template_failed", {{"pool", options_.template_options.pool}, {"reason", reason}});
+      continue;
+    }
+    if (stopping_) break;
+    template_backoff_.reset();
+    adopt(std::move(*started));
+    log_event(LogLevel::kInfo, "template_restarted", {{"pool", options_.template_options.pool}, {"pid", template_->pid()}});
+    fill();
+  }
+}
+
+// ---- Births ----------------------------------------------------------------------------------------
+
+void Fleet::fill() {
+  if (stopping_ || template_ == nullptr) return;
+  const std::int64_t now = now_ns();
+  if (live() < options_.workers && now < not_before_ns_) {
+    retry_later(std::chrono::duration_cast<Backoff::Duration>(std::chrono::nanoseconds(not_before_ns_ - now)) +
+                Backoff::Duration{1});
+    return;
+  }
+  while (live() < options_.workers) {
+    if (spawn_one() == nullptr) return;
+  }
+}
+
+Worker* Fleet::spawn_one() {
+  auto worker = Worker::create(io_, options_.geometry, next_incarnation_, worker_events_);
+  Result<void> asked = worker ? template_->request_spawn(**worker) : Result<void>(worker.error());
+  if (!asked) {
+    log_event(LogLevel::kError, "spawn_failed",
+              {{"pool", options_.template_options.pool}, {"reason", to_string(asked.error())}});
+    retry_later(kRetryDelay);
+    return nullptr;
+  }
+  ++next_incarnation_;
+  (*worker)->spawn_requested_ns = now_ns();
+  return workers_.emplace_back(std::move(*worker)).get();
+}
+
+void Fleet::retry_later(Backoff::Duration delay) {
+  retry_timer_.expires_after(delay);
+  retry_timer_.async_wait([this](boost::system::error_code cancelled) {
+    if (!cancelled) fill();
+  });
+}
+
+void Fleet::on_spawned(std::uint64_t incarnation, pid_t pid, unique_fd pidfd) {
+  auto process = std::make_unique<Process>(io_, registry_, pid, std::move(pidfd));
+  Worker* worker = find(incarnation);
+  if (worker == nullptr) return;  // given up meanwhile; ~Process ends it
+  worker->attach(std::move(process));
+  if (death_noticed_ns_ != 0) {
+    facts_.last_respawn_ns = now_ns() - death_noticed_ns_;
+    ++facts_.respawns;
+    death_noticed_ns_ = 0;
+  }
+  asio::co_spawn(io_, mind_worker(*worker), asio::detached);
+  if (stopping_ || live() > options_.workers + (restarting_ ? 1U : 0U)) {
+    retire(*worker);
+  } else {
+    events_.on_serving(*worker);
+  }
+  changed_.notify_all();
+}
+
+void Fleet::on_spawn_failed(std::uint64_t incarnation, int error_number) {
+  Worker* worker = find(incarnation);
+  if (worker == nullptr) return;
+  log_event(LogLevel::kError, "spawn_failed",
+            {{"pool", options_.template_options.pool}, {"reason", std::string(::strerrordesc_np(error_number))}});
+  erase(*worker);
+  retry_later(kRetryDelay);
+  changed_.notify_all();
+}
+
+// ---- Deaths ----------------------------------------------------------------------------------------
+
+asio::awaitable<void> Fleet::mind_worker(Worker& worker) {
+  Cause cause = co_await worker.mind();
+  if (worker.retire_asked() && cause == Cause{CauseKind::kExited, 0}) cause = {CauseKind::kRecycled, 0};
+  events_.on_dead(worker, cause);
+  if (cause.kind != CauseKind::kRecycled) record_death(worker, cause);
+  erase(worker);
+  fill();
+  changed_.notify_all();
+}
+
+void Fleet::record_death(const Worker& worker, Cause cause) {
+  ++facts_.deaths[cause.kind];
+  facts_.last_death = cause;
+  facts_.last_death_pid = worker.pid();
+  death_noticed_ns_ = now_ns();
+  if (is_crash(cause) && !stopping_) {
+    const auto delay = backoff_.after_death(random());
+    not_before_ns_ = death_noticed_ns_ + std::chrono::nanoseconds(delay).count();
+    if (delay.count() > 0) {
+      log_event(LogLevel::kWarn, "pool_degraded",
+                {{"pool", options_.template_options.pool},
+                 {"deaths_in_a_row", backoff_.deaths_in_a_row()},
+                 {"next_start_ms", delay.count()}});
+    }
+  }
+  log_event(stopping_ ? LogLevel::kInfo : LogLevel::kWarn, "worker_died",
+            {{"pool", options_.template_options.pool},
+             {"pid", worker.pid()},
+             {"cause", describe(cause)},
+             {"jobs_done", worker.jobs_done()}});
+}
+
+void Fleet::erase(const Worker& worker) {
+  std::erase_if(workers_, [&](const auto& each) { return each.get() == &worker; });
+}
+
+// ---- Sizing and rolling over -----------------------------------------------------------------------
+
+void Fleet::resize(std::uint32_t workers) {
+  options_.workers = workers;
+  while (live() > options_.workers) {
+    Worker* least_busy = nullptr;
+    for (const auto& worker : workers_) {
+      if (worker->state() != Worker::State::kServing) continue;
+      if (least_busy == nullptr || worker->in_flight() < least_busy->in_flight()) least_busy = worker.get();
+    }
+    if (least_busy == nullptr) break;  // the rest are being born, and retire then
+    retire(*least_busy);
+  }
+  fill();
+  changed_.notify_all();
+}
+
+void Fleet::retire(Worker& worker) {
+  worker.retire();
+  worker.kill_at_ns = now_ns() + kRetireGraceNs;
+  events_.on_retiring(worker);
+}
+
+asio::awaitable<Result<void>> Fleet::restart() {
+  if (restarting_ || stopping_) {
+    co_return Error{.code = ErrorCode::kBusy, .message = "the pool is being restarted or stopped already"};
+  }
+  restarting_ = true;
+  auto fresh = TemplateProcess::start(io_, registry_, options_.template_options);
+  Result<std::vector<LoadedKind>> kinds = std::vector<LoadedKind>{};
+  if (fresh) kinds = co_await (*fresh)->load();
+  if (!fresh || !kinds || *kinds != kinds_ || stopping_) {
+    restarting_ = false;
+    if (!fresh) co_return fresh.error();
+    if (!kinds) co_return kinds.error();
+    co_return Error{.code = ErrorCode::kUnavailable,
+                    .message = "the pool's modules describe other kinds than before; restart quernd to load them"};
+  }
+  if (template_ != nullptr) template_->kill();
+  adopt(std::move(*fresh));
+  std::vector<std::uint64_t> old;
+  for (const auto& worker : workers_) old.push_back(worker->incarnation());
+  for (const std::uint64_t incarnation : old) {
+    if (!stopping_) co_await replace(incarnation);
+  }
+  restarting_ = false;
+  fill();
+  co_return Result<void>();
+}
+
+// Starts a worker from the new template, waits until it serves, and retires `incarnation`.
+asio::awaitable<void> Fleet::replace(std::uint64_t incarnation) {
+  const auto serving = [&](std::uint64_t which) {
+    const Worker* worker = find(which);
+    return worker != nullptr && worker->state() == Worker::State::kServing;
+  };
+  if (!serving(incarnation)) co_return;  // it died or retired meanwhile, and fill() replaced it
+  const Worker* fresh = template_ != nullptr ? spawn_one() : nullptr;
+  const std::uint64_t fresh_incarnation = fresh != nullptr ? fresh->incarnation() : 0;
+  while (!stopping_ && find(fresh_incarnation) != nullptr && !serving(fresh_incarnation)) co_await changed_.wait();
+  if (stopping_) co_return;
+  if (Worker* worker = find(incarnation); worker != nullptr && worker->state() == Worker::State::kServing) retire(*worker);
+}
+
+// ---- The end ---------------------------------------------------------------------------------------
+
+void Fleet::stop() {
+  stopping_ = true;
+  retry_timer_.cancel();
+  for (const auto& worker : workers_) {
+    if (worker->state() == Worker::State::kServing) retire(*worker);
+  }
+  if (template_ != nullptr) template_->kill();
+  changed_.notify_all();
+}
+
+void Fleet::kill_all(Cause why) noexcept {
+  for (const auto& worker : workers_) worker->kill(why);
+}
+
+asio::awaitable<void> Fleet::stopped() {
+  while (!workers_.empty() || templates_alive_ > 0) co_await changed_.wait();
+}
+
+Worker* Fleet::find(std::uint64_t incarnation) const noexcept {
+  const auto at = std::ranges::find_if(workers_, [&](const auto& each) { return each->incarnation() == incarnation; });
+  return at == workers_.end() ? nullptr : at->get();
+}
+
+std::uint32_t Fleet::live() const noexcept {
+  return static_cast<std::uint32_t>(std::ranges::count_if(workers_, [](const auto& worker) {
+    return worker->state() == Worker::State::kSpawning || worker->state() == Worker::State::kServing;
+  }));
+}
+
+}  // namespace quern::supervisor

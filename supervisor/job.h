@@ -1,0 +1,124 @@
+// Job: the supervisor's record of one accepted job. This record, in private memory, is the truth
+// about it; what lies in a channel is a copy.
+//
+//     accepted -> queued <-> published (in a worker's ring) -> running -> answered (record freed)
+//                    ^                                           |
+//                    +------ worker died, attempts left ---------+
+//
+// A Job is in exactly one of these places: its pool's queue, one worker's slot, or being answered. It
+// keeps its bytes and descriptors until it is answered, so that it can be tried again from them.
+//
+// Records come from a JobStore, which reuses them with their buffers: the hot path allocates nothing
+// once warm. One thread.
+#pragma once
+
+#include <boost/intrusive/list_hook.hpp>
+#include <boost/intrusive/set_hook.hpp>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/error.h"
+#include "common/unique_fd.h"
+#include "ipc/channel.h"
+#include "ipc/wire.h"
+
+namespace quern::supervisor {
+
+class Pool;
+class Worker;
+struct Job;
+
+// A kind of job and who serves it. Owned by its pool; lives as long as the server.
+struct Kind {
+  std::string name;
+  std::string description_json;
+  std::uint32_t index = 0;  // in its template's list
+  bool sensitive = false;   // every buffer its jobs pass is wiped
+  Pool* pool = nullptr;
+};
+
+// What a worker answered, checked: parts point into its output extent or are the fds, in order.
+struct ResultParts {
+  struct Part {
+    std::string_view name{};
+    bool in_fd = false;
+    std::uint64_t bytes = 0;
+    ipc::ByteSpan data{};
+  };
+  std::span<const Part> parts{};
+  std::span<unique_fd> fds{};
+};
+
+// Whoever waits for jobs' answers; a session. Each accepted job gets exactly one of the first two
+// calls, unless its client pointer was cleared before.
+class JobClient {
+ public:
+  virtual void on_result(Job& job, const wire::ResultInfo& info, const ResultParts& result) = 0;
+  virtual void on_error(Job& job, Error error) = 0;
+  virtual void on_progress(Job& job, const wire::Progress& progress) = 0;
+
+ protected:
+  ~JobClient() = default;
+};
+
+using QueueHook = boost::intrusive::list_member_hook<>;
+using ExpiryHook = boost::intrusive::set_member_hook<boost::intrusive::optimize_size<true>>;
+
+struct Job {
+  std::uint64_t id = 0;
+  std::uint64_t request_id = 0;   // the client's name for it
+  JobClient* client = nullptr;    // null: the client is gone, nobody is told
+  const Kind* kind = nullptr;
+  std::uint8_t priority = wire::kPriorityDefault;
+  bool want_progress = false;
+  bool running = false;           // at the front of a worker's ring
+  std::uint32_t attempts_max = 1;
+  std::uint32_t attempts = 0;     // begun so far
+  std::uint32_t run_timeout_ms = 0;
+  std::uint64_t result_bytes_max = 0;
+
+  // CLOCK_MONOTONIC nanoseconds
+  std::int64_t accepted_ns = 0;
+  std::int64_t published_ns = 0;
+  std::int64_t queue_expiry_ns = 0;
+  std::int64_t deadline_ns = INT64_MAX;
+  std::int64_t expiry_ns = 0;     // when the pool has to look at it next; key of expiry_hook's set
+
+  std::uint64_t progress_done = 0;    // last told to the client
+
+  CauseKind stop = CauseKind::kNone;  // why it was asked to stop while running
+  Cause last_death{};                 // of the worker that had it last
+
+  Worker* worker = nullptr;       // while published
+  std::uint64_t position = 0;     // in that worker's channel
+
+  std::vector<std::byte> body;    // the wire job body, opaque
+  unique_fd body_fd;              // its copy in a memfd, made when it does not fit an input extent
+  std::vector<unique_fd> fds;     // payload descriptors, sealed memfds
+  std::uint64_t payload_bytes = 0;  // body and descriptors together
+
+  QueueHook queue_hook;
+  ExpiryHook expiry_hook;
+};
+
+// Hands out records and takes them back. Keeps at most kSpareMax of them, and no buffer above
+// kSpareBodyBytesMax, so that a burst's memory comes back.
+class JobStore {
+ public:
+  static constexpr std::size_t kSpareMax = 4096;
+  static constexpr std::size_t kSpareBodyBytesMax = 16U << 10;
+
+  [[nodiscard]] std::unique_ptr<Job> acquire();
+  // Wipes the body when the kind is sensitive.
+  void release(std::unique_ptr<Job> job) noexcept;
+
+ private:
+  std::vector<std::unique_ptr<Job>> spare_;
+  std::uint64_t next_id_ = 1;
+};
+
+}  // namespace quern::supervisor

@@ -1,0 +1,61 @@
+// OutQueue: frames on their way to one client, in order, over a non-blocking stream socket.
+//
+// A segment is either bytes (many small frames share one, so that one sendmsg carries them), possibly
+// with descriptors that travel with its first byte, or a memfd's contents sent by sendfile(2) for
+// clients that take no descriptors: then a large result never passes through our memory.
+//
+// Segments never grow past their capacity, so that no reallocation leaves a copy of a secret behind;
+// segments marked sensitive are wiped once sent. One thread.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "common/error.h"
+#include "common/unique_fd.h"
+#include "ipc/fd_passing.h"
+#include "ipc/wire.h"
+
+namespace quern::supervisor {
+
+class OutQueue {
+ public:
+  OutQueue() = default;
+  OutQueue(const OutQueue&) = delete;
+  OutQueue& operator=(const OutQueue&) = delete;
+  ~OutQueue();
+
+  // Where to append a frame of at most `bytes` bytes with `fds`; they are sent with its first byte.
+  [[nodiscard]] wire::Buffer& frame(std::size_t bytes, std::vector<unique_fd> fds = {}, bool sensitive = false);
+  // Continues the last frame with the whole contents of a sealed memfd.
+  void append_file(unique_fd memfd, std::uint64_t bytes);
+  // Continues the last frame; at most `bytes` more.
+  [[nodiscard]] wire::Buffer& continue_frame(std::size_t bytes, bool sensitive);
+
+  [[nodiscard]] bool empty() const noexcept { return segments_.empty(); }
+  // Bytes held in our memory.
+  [[nodiscard]] std::uint64_t bytes() const noexcept;
+
+  // Sends what the socket takes. kDone: all of it; kWouldBlock: wait until it is writable; kClosed.
+  [[nodiscard]] Result<ipc::IoStatus> send(int socket);
+
+ private:
+  struct Segment {
+    wire::Buffer bytes{};
+    std::vector<unique_fd> fds{};
+    unique_fd file{};
+    std::uint64_t file_bytes = 0;
+    std::uint64_t sent = 0;
+    bool sensitive = false;
+  };
+  [[nodiscard]] Segment& open_segment(std::size_t bytes);
+  [[nodiscard]] Result<ipc::IoStatus> send_bytes(int socket, Segment& segment);
+  [[nodiscard]] Result<ipc::IoStatus> send_file(int socket, Segment& segment);
+  void pop();
+
+  std::deque<Segment> segments_;
+  wire::Buffer spare_;  // the last sent segment's buffer, empty and ready for the next
+};
+
+}  // namespace quern::supervisor

@@ -1,0 +1,216 @@
+#include "supervisor/pool.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/clock.h"
+#include "common/log.h"
+
+namespace quern::supervisor {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::int64_t kNsPerMs = 1'000'000;
+// Weight of the newest job in the moving average of service times.
+constexpr double kServiceWeight = 1.0 / 16;
+
+}  // namespace
+
+Pool::Pool(asio::io_context& io, ChildRegistry& registry, JobStore& store, PoolConfig config, FleetOptions fleet)
+    : io_(io),
+      store_(store),
+      config_(std::move(config)),
+      queue_(config_.queue_jobs_max, config_.queue_bytes_max),
+      room_(io),
+      timer_(io),
+      fleet_(io, registry, std::move(fleet), *this, *this) {}
+
+Pool::~Pool() {
+  expiries_.clear_and_dispose([](Job* job) { delete job; });
+}
+
+asio::awaitable<Result<void>> Pool::start() {
+  auto loaded = co_await fleet_.start();
+  if (!loaded) co_return loaded.error();
+  for (LoadedKind& kind : *loaded) {
+    kinds_.push_back(std::make_unique<Kind>(Kind{.name = std::move(kind.name),
+                                                 .description_json = std::move(kind.description_json),
+                                                 .index = static_cast<std::uint32_t>(kinds_.size()),
+                                                 .sensitive = kind.sensitive,
+                                                 .pool = this}));
+  }
+  co_return Result<void>();
+}
+
+// ---- Admission -------------------------------------------------------------------------------------
+
+Result<void> Pool::set_limits(Job& job, const wire::JobOptions& options) const {
+  const auto bad = [](std::string_view field, std::string_view allowed) {
+    return Error{.code = ErrorCode::kInvalidArgument,
+                 .message = fmt::format("{} must be {}", field, allowed),
+                 .field = std::string(field)};
+  };
+  if (options.priority > wire::kPriorityMax) return bad("priority", "between 0 and 9");
+  if (options.attempts && (*options.attempts < 1 || *options.attempts > kAttemptsMax)) {
+    return bad("attempts", "between 1 and 10");
+  }
+  if (options.queue_timeout_ms == 0U) return bad("queue_timeout_ms", "at least 1");
+  if (options.run_timeout_ms == 0U) return bad("run_timeout_ms", "at least 1");
+  if (options.deadline_ms == 0U) return bad("deadline_ms", "at least 1");
+  job.priority = options.priority;
+  job.want_progress = options.want_progress;
+  job.attempts_max = options.attempts.value_or(config_.attempts);
+  job.run_timeout_ms = std::min(options.run_timeout_ms.value_or(config_.run_timeout_ms), config_.run_timeout_ms);
+  job.result_bytes_max = config_.result_bytes_max;
+  job.accepted_ns = now_ns();
+  const std::uint32_t queue_ms = std::min(options.queue_timeout_ms.value_or(config_.queue_timeout_ms), config_.queue_timeout_ms);
+  job.queue_expiry_ns = job.accepted_ns + queue_ms * kNsPerMs;
+  if (options.deadline_ms) job.deadline_ns = job.accepted_ns + *options.deadline_ms * kNsPerMs;
+  return {};
+}
+
+Result<Pool::Admission> Pool::submit(std::unique_ptr<Job>& job, const wire::JobOptions& options) {
+  if (mode_ == Mode::kStopping) {
+    return Error{.code = ErrorCode::kShuttingDown, .message = "the server is shutting down; try again elsewhere or later"};
+  }
+  if (mode_ == Mode::kDraining) {
+    ++facts_.refused;
+    return Error{.code = ErrorCode::kUnavailable,
+                 .message = fmt::format("pool {} is being drained and takes no new jobs", config_.name)};
+  }
+  if (const auto limits = set_limits(*job, options); !limits) return limits.error();
+  if (queue_.full(job->payload_bytes)) {
+    if (!options.no_wait) return Admission::kFull;
+    ++facts_.refused;
+    return Error{.code = ErrorCode::kBusy,
+                 .message = fmt::format("pool {} has {} jobs waiting, its limit; try again after {} ms", config_.name,
+                                        queue_.size(), retry_after_ms()),
+                 .retry_after_ms = retry_after_ms()};
+  }
+  Job& accepted = *job.release();
+  ++facts_.accepted;
+  queue_.push_back(accepted);
+  watch_until(accepted, std::min(accepted.queue_expiry_ns, accepted.deadline_ns));
+  dispatch();
+  return Admission::kAccepted;
+}
+
+std::uint32_t Pool::retry_after_ms() const noexcept {
+  const double workers = std::max<double>(1, fleet_.target());
+  const double wait_ms = service_ns_ * (queue_.size() + 1) / workers / 1e6;
+  return static_cast<std::uint32_t>(std::clamp(wait_ms, 1.0, 60'000.0));
+}
+
+void Pool::cancel(Job& job, CauseKind why) {
+  if (why == CauseKind::kClientGone) job.client = nullptr;
+  if (job.worker == nullptr) {
+    queue_.remove(job);
+  } else if (!job.worker->revoke(job)) {
+    if (job.stop == CauseKind::kNone) ask_to_stop(job, why);
+    return;
+  }
+  job.stop = why;
+  fail(job, stopped_early(job));
+}
+
+// ---- Answers ---------------------------------------------------------------------------------------
+
+void Pool::on_answer(Worker& /*worker*/, Job& job, const WorkerAnswer& answer) {
+  ++job.attempts;
+  const double run_ns = static_cast<double>(std::min<std::uint64_t>(answer.run_ns, std::uint64_t{1} << 62));
+  service_ns_ = service_ns_ == 0 ? run_ns : service_ns_ + (run_ns - service_ns_) * kServiceWeight;
+  fleet_.job_finished();
+  if (!answer.error) {
+    succeed(job, answer);
+  } else if (answer.error->code == ErrorCode::kCancelled && job.stop != CauseKind::kNone) {
+    fail(job, stopped_early(job));  // it stopped because we asked it to: say why we did
+  } else {
+    fail(job, *answer.error);
+  }
+}
+
+void Pool::succeed(Job& job, const WorkerAnswer& answer) {
+  ++facts_.succeeded;
+  const wire::ResultInfo info{.job_id = job.id,
+                              .queue_ns = static_cast<std::uint64_t>(job.published_ns - job.accepted_ns),
+                              .run_ns = answer.run_ns,
+                              .attempts = job.attempts};
+  if (job.client != nullptr) job.client->on_result(job, info, answer.result);
+  settle(job);
+}
+
+void Pool::fail(Job& job, Error error) {
+  ++facts_.failed[error.code];
+  error.job_id = job.id;
+  if (job.client != nullptr) job.client->on_error(job, std::move(error));
+  settle(job);
+}
+
+// Requires: the job is in neither the queue nor a worker.
+void Pool::settle(Job& job) noexcept {
+  if (job.running && job.want_progress) --progress_watchers_;
+  expiries_.erase(ExpirySet::s_iterator_to(job));
+  store_.release(std::unique_ptr<Job>(&job));
+}
+
+Error Pool::stopped_early(const Job& job) const {
+  const Cause cause{job.stop, 0};
+  switch (job.stop) {
+    case CauseKind::kRunTimeout:
+      return {.code = ErrorCode::kTimeout,
+              .message = fmt::format("the job ran longer than its {} ms", job.run_timeout_ms),
+              .cause = cause};
+    case CauseKind::kQueueTimeout:
+      return {.code = ErrorCode::kTimeout,
+              .message = fmt::format("no worker of pool {} was free in time; it has {} jobs waiting", config_.name, queue_.size()),
+              .cause = cause,
+              .retry_after_ms = retry_after_ms()};
+    case CauseKind::kDeadline:
+      return {.code = ErrorCode::kTimeout, .message = "the job's deadline passed", .cause = cause};
+    case CauseKind::kSupervisorStopping:
+      return {.code = ErrorCode::kShuttingDown, .message = "the server shut down before the job was done", .cause = cause};
+    default: return {.code = ErrorCode::kCancelled, .message = "the job was cancelled", .cause = cause};
+  }
+}
+
+// ---- Operators -------------------------------------------------------------------------------------
+
+Result<void> Pool::resize(std::uint32_t workers) {
+  if (workers < 1 || workers > config_.workers_max) {
+    return Error{.code = ErrorCode::kInvalidArgument,
+                 .message = fmt::format("workers must be between 1 and {} (pools.{}.workers_max)", config_.workers_max, config_.name),
+                 .field = "workers"};
+  }
+  log_event(LogLevel::kInfo, "pool_resized", {{"pool", config_.name}, {"from", fleet_.target()}, {"to", workers}});
+  fleet_.resize(workers);
+  return {};
+}
+
+void Pool::set_mode(Mode mode) {
+  if (mode_ == Mode::kStopping || mode_ == mode) return;
+  constexpr std::string_view kWords[] = {"running", "paused", "draining", "stopping"};
+  mode_ = mode;
+  log_event(LogLevel::kInfo, "pool_mode", {{"pool", config_.name}, {"mode", kWords[static_cast<std::size_t>(mode)]}});
+  if (mode == Mode::kPaused) {
+    for (const auto& worker : fleet_.workers()) take_back(*worker);
+  }
+  dispatch();
+  room_.notify_all();
+}
+
+void Pool::stop() {
+  set_mode(Mode::kStopping);
+  for (const auto& worker : fleet_.workers()) take_back(*worker);
+  while (!queue_.empty()) {
+    Job& job = queue_.pop();
+    job.stop = CauseKind::kSupervisorStopping;
+    fail(job, stopped_early(job));
+  }
+  fleet_.stop();
+}
+
+}  // namespace quern::supervisor

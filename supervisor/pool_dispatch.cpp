@@ -1,0 +1,239 @@
+// The half of Pool that decides who runs what, and what happens when time is up or a worker is gone.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "supervisor/pool.h"
+
+namespace quern::supervisor {
+namespace {
+
+constexpr std::int64_t kNsPerMs = 1'000'000;
+// How much work a worker may hold beyond what it runs. Enough to hide the supervisor's round trip (two
+// wake-ups, ~50 us); little enough that nobody notices waiting behind it.
+constexpr double kPrefetchNs = 200'000;
+constexpr std::int64_t kProgressPeriodNs = 100 * kNsPerMs;
+
+}  // namespace
+
+// ---- Dispatch --------------------------------------------------------------------------------------
+
+void Pool::dispatch() {
+  if (mode_ == Mode::kPaused || queue_.empty()) return;
+  const std::int64_t now = now_ns();
+  while (!queue_.empty()) {
+    Worker* worker = pick();
+    if (worker == nullptr) break;
+    Job& job = queue_.pop();
+    const auto published = worker->publish(job, now);
+    if (!published) {
+      fail(job, published.error());
+    } else if (!*published) {
+      queue_.push_front(job);  // its ring or its socket is full: its next answer dispatches again
+      break;
+    }
+  }
+  room_.notify_all();
+}
+
+// The least busy worker that has room, or null.
+Worker* Pool::pick() const noexcept {
+  Worker* best = nullptr;
+  std::uint32_t best_in_flight = window();
+  for (const auto& worker : fleet_.workers()) {
+    if (worker->state() != Worker::State::kServing || worker->in_flight() >= best_in_flight) continue;
+    best = worker.get();
+    best_in_flight = worker->in_flight();
+    if (best_in_flight == 0) break;
+  }
+  return best;
+}
+
+// How many jobs a worker may hold, the running one included.
+std::uint32_t Pool::window() const noexcept {
+  if (service_ns_ <= 0) return 1;
+  const double jobs = 1 + kPrefetchNs / std::max(service_ns_, 1.0);
+  return static_cast<std::uint32_t>(std::min<double>(jobs, ipc::kSlotsMax));
+}
+
+// Nothing is queued and `idle` has nothing to do: the busiest worker's newest job goes to it.
+void Pool::steal_for(Worker& idle) {
+  Worker* busiest = nullptr;
+  for (const auto& worker : fleet_.workers()) {
+    if (worker->in_flight() < 2) continue;
+    if (busiest == nullptr || worker->in_flight() > busiest->in_flight()) busiest = worker.get();
+  }
+  if (busiest == nullptr) return;
+  Job* newest = nullptr;
+  busiest->for_each_job([&](Job& job) { newest = &job; });
+  if (newest == nullptr || newest->running || !busiest->revoke(*newest)) return;
+  const auto published = idle.publish(*newest, now_ns());
+  if (!published || !*published) requeue(*newest);
+}
+
+void Pool::on_begun(Job& job) {
+  job.running = true;
+  if (job.want_progress && progress_watchers_++ == 0) {
+    next_progress_ns_ = now_ns() + kProgressPeriodNs;
+    arm(next_progress_ns_);
+  }
+  watch_until(job, std::min(now_ns() + job.run_timeout_ms * kNsPerMs, job.deadline_ns));
+}
+
+void Pool::on_room(Worker& worker) {
+  dispatch();
+  if (worker.in_flight() == 0 && worker.state() == Worker::State::kServing && mode_ != Mode::kPaused) steal_for(worker);
+}
+
+void Pool::on_serving(Worker& worker) { on_room(worker); }
+
+void Pool::on_retiring(Worker& worker) {
+  take_back(worker);
+  arm(worker.kill_at_ns);
+  dispatch();
+}
+
+// Revokes what `worker` has not begun, and queues it again in its order.
+void Pool::take_back(Worker& worker) {
+  std::vector<Job*> revoked;
+  worker.for_each_job([&](Job& job) {
+    if (worker.revoke(job)) revoked.push_back(&job);
+  });
+  for (auto job = revoked.rbegin(); job != revoked.rend(); ++job) requeue(**job);
+}
+
+void Pool::requeue(Job& job) {
+  if (job.running && job.want_progress) --progress_watchers_;
+  job.running = false;
+  job.worker = nullptr;
+  queue_.push_front(job);
+  watch_until(job, std::min(job.queue_expiry_ns, job.deadline_ns));
+}
+
+// ---- Deaths ----------------------------------------------------------------------------------------
+
+void Pool::on_dead(Worker& worker, Cause cause) {
+  struct Left {
+    Job* job;
+    bool begun;
+  };
+  std::vector<Left> left;
+  worker.for_each_job([&](Job& job) { left.push_back({&job, worker.begun(job)}); });
+  for (auto each = left.rbegin(); each != left.rend(); ++each) settle_dead(*each->job, each->begun, cause);
+  dispatch();
+}
+
+// A job whose worker died: tried again, or answered.
+void Pool::settle_dead(Job& job, bool begun, Cause cause) {
+  job.worker = nullptr;
+  if (begun) {
+    ++job.attempts;
+    job.last_death = cause;
+  }
+  if (mode_ == Mode::kStopping && job.stop == CauseKind::kNone) job.stop = CauseKind::kSupervisorStopping;
+  if (job.stop != CauseKind::kNone) {
+    fail(job, stopped_early(job));
+  } else if (!begun || job.attempts < job.attempts_max) {
+    if (begun) ++facts_.retried;
+    job.queue_expiry_ns = std::max(job.queue_expiry_ns, now_ns() + config_.queue_timeout_ms * kNsPerMs);
+    requeue(job);
+  } else {
+    fail(job, {.code = ErrorCode::kWorkerCrashed,
+               .message = fmt::format("the worker died on {} of {} attempts; the input or the job module is at fault",
+                                      job.attempts, job.attempts_max),
+               .cause = cause});
+  }
+}
+
+// ---- Time ------------------------------------------------------------------------------------------
+
+void Pool::ask_to_stop(Job& job, CauseKind why) {
+  job.stop = why;
+  job.worker->request_stop(job);
+  watch_until(job, now_ns() + config_.cancel_grace_ms * kNsPerMs);
+}
+
+void Pool::watch_until(Job& job, std::int64_t expiry_ns) {
+  if (job.expiry_hook.is_linked()) expiries_.erase(ExpirySet::s_iterator_to(job));
+  job.expiry_ns = expiry_ns;
+  expiries_.insert(job);
+  arm(expiry_ns);
+}
+
+// One timer for the whole pool: it is set earlier when needed, and left to fire early otherwise.
+void Pool::arm(std::int64_t at_ns) {
+  if (at_ns >= armed_ns_) return;
+  armed_ns_ = at_ns;
+  timer_.expires_at(boost::asio::steady_timer::time_point(std::chrono::nanoseconds(at_ns)));
+  timer_.async_wait([this](boost::system::error_code cancelled) {
+    if (!cancelled) on_timer();
+  });
+}
+
+void Pool::on_timer() {
+  armed_ns_ = INT64_MAX;
+  const std::int64_t now = now_ns();
+  // expire() moves each job it looks at to a later time, or out
+  while (!expiries_.empty() && expiries_.begin()->expiry_ns <= now) expire(*expiries_.begin(), now);
+  std::int64_t next = expiries_.empty() ? INT64_MAX : expiries_.begin()->expiry_ns;
+  for (const auto& worker : fleet_.workers()) {
+    if (worker->kill_at_ns == INT64_MAX) continue;
+    if (worker->in_flight() > 0) {
+      worker->kill_at_ns = now + config_.cancel_grace_ms * kNsPerMs;  // its job has limits of its own
+    } else if (worker->kill_at_ns <= now) {
+      worker->kill({CauseKind::kOperator, 0});
+      worker->kill_at_ns = INT64_MAX;
+      continue;
+    }
+    next = std::min(next, worker->kill_at_ns);
+  }
+  if (progress_watchers_ > 0 && next_progress_ns_ <= now) tell_progress();
+  if (progress_watchers_ > 0) next = std::min(next, next_progress_ns_);
+  arm(next);
+}
+
+void Pool::expire(Job& job, std::int64_t now) {
+  const bool past_deadline = now >= job.deadline_ns;
+  if (job.worker == nullptr) {
+    queue_.remove(job);
+    job.stop = past_deadline ? CauseKind::kDeadline : CauseKind::kQueueTimeout;
+    fail(job, stopped_early(job));
+    return;
+  }
+  Worker& worker = *job.worker;
+  if (job.stop != CauseKind::kNone) {  // asked to stop, and the grace period is over
+    watch_until(job, INT64_MAX);
+    worker.kill({job.stop, 0});
+  } else if (worker.revoke(job)) {
+    const bool stuck = job.running && !past_deadline;  // first in the ring for its whole run timeout, and not even begun
+    if (stuck) {
+      worker.kill({CauseKind::kRunTimeout, 0});
+      requeue(job);
+      return;
+    }
+    job.stop = past_deadline ? CauseKind::kDeadline : CauseKind::kQueueTimeout;
+    fail(job, stopped_early(job));
+  } else if (!job.running) {
+    on_begun(job);  // begun while its predecessor's answer is still unread
+  } else {
+    ask_to_stop(job, past_deadline ? CauseKind::kDeadline : CauseKind::kRunTimeout);
+  }
+}
+
+void Pool::tell_progress() {
+  next_progress_ns_ = now_ns() + kProgressPeriodNs;
+  for (const auto& worker : fleet_.workers()) {
+    Job* job = worker->running();
+    wire::Progress progress;
+    if (job == nullptr || !job->want_progress || job->client == nullptr) continue;
+    if (!worker->progress_of(*job, progress) || progress.done == job->progress_done) continue;
+    job->progress_done = progress.done;
+    job->client->on_progress(*job, progress);
+  }
+}
+
+}  // namespace quern::supervisor

@@ -1,0 +1,235 @@
+#include "supervisor/server.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <utility>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/paths.h"
+#include "supervisor/status.h"
+
+namespace quern::supervisor {
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+
+namespace {
+
+// How long an acceptor rests when the process is out of descriptors.
+constexpr auto kAcceptPause = 100ms;
+// After the jobs are answered: how long the last sessions have to take their answers.
+constexpr auto kSessionsGrace = 3s;
+
+FleetOptions fleet_options(const Config& config, const PoolConfig& pool) {
+  std::vector<std::string> paths;
+  for (const std::string& module : pool.modules) {
+    // a name is one of ours; anything with a slash is a path to a user's own
+    paths.push_back(module.find('/') == std::string::npos ? fmt::format("{}/{}.so", config.module_dir, module) : module);
+  }
+  return {.template_options = {.pool = pool.name,
+                               .worker_path = config.worker_path,
+                               .module_paths = std::move(paths),
+                               .memory_bytes_max = pool.memory_bytes_max},
+          .geometry = {.slots = 32, .input_extent_bytes = 32U << 10, .output_extent_bytes = 32U << 10},
+          .workers = pool.workers};
+}
+
+}  // namespace
+
+Server::Server(asio::io_context& io, Config config)
+    : io_(io), config_(std::move(config)), started_ns_(now_ns()), session_ended_(io), signals_(io, SIGTERM, SIGINT) {}
+
+Server::~Server() = default;
+
+asio::awaitable<Result<void>> Server::run() {
+  auto directory = RuntimeDirectory::acquire(config_.runtime_dir);
+  if (!directory) co_return directory.error();
+  directory_ = std::move(*directory);
+  if (auto started = co_await start_pools(); !started) co_return started.error();
+  if (auto opened = open_sockets(); !opened) co_return opened.error();
+  asio::co_spawn(io_, accept(*clients_acceptor_, SessionRole::kClient), asio::detached);
+  asio::co_spawn(io_, accept(*operators_acceptor_, SessionRole::kOperator), asio::detached);
+  log_event(LogLevel::kInfo, "ready",
+            {{"version", QUERN_VERSION},
+             {"pid", ::getpid()},
+             {"runtime_dir", config_.runtime_dir},
+             {"pools", pools_.size()},
+             {"kinds", kinds_.size()},
+             {"start_ms", (now_ns() - started_ns_) / 1'000'000}});
+  ::sd_notifyf(0, "READY=1\nSTATUS=%zu pools, %zu kinds of jobs\nMAINPID=%ld", pools_.size(), kinds_.size(),
+               static_cast<long>(::getpid()));
+  const int signal = co_await signals_.async_wait(asio::use_awaitable);
+  log_event(LogLevel::kInfo, "stopping", {{"signal", signal}});
+  co_await shut_down();
+  co_return Result<void>();
+}
+
+asio::awaitable<Result<void>> Server::start_pools() {
+  for (const PoolConfig& pool_config : config_.pools) {
+    Pool& pool = *pools_.emplace_back(
+        std::make_unique<Pool>(io_, children_, store_, pool_config, fleet_options(config_, pool_config)));
+    auto started = co_await pool.start();
+    if (started) started = register_kinds(pool);
+    if (!started) {
+      Error error = started.error();
+      error.message = fmt::format("pool {}: {}", pool_config.name, error.message);
+      co_return error;
+    }
+  }
+  co_return Result<void>();
+}
+
+Result<void> Server::register_kinds(const Pool& pool) {
+  for (const auto& kind : pool.kinds()) {
+    const auto [at, fresh] = kinds_.emplace(kind->name, kind.get());
+    if (!fresh) {
+      return Error{.code = ErrorCode::kInvalidArgument,
+                   .message = fmt::format("kind {} is served by pool {} already; a kind belongs to one pool", kind->name,
+                                          at->second->pool->config().name),
+                   .field = fmt::format("pools.{}.modules", pool.config().name)};
+    }
+  }
+  return {};
+}
+
+// ---- Sockets and sessions --------------------------------------------------------------------------
+
+std::string Server::socket_path(std::string_view socket) const { return fmt::format("{}/{}", config_.runtime_dir, socket); }
+
+Result<void> Server::open_sockets() {
+  auto clients = listen_on(io_, {.path = socket_path(kClientSocketName), .mode = config_.socket_mode, .group = config_.socket_group});
+  if (!clients) return clients.error();
+  clients_acceptor_.emplace(std::move(*clients));
+  auto operators = listen_on(io_, {.path = socket_path(kAdminSocketName), .mode = 0600});
+  if (!operators) return operators.error();
+  operators_acceptor_.emplace(std::move(*operators));
+  return {};
+}
+
+void Server::close_sockets() {
+  clients_acceptor_->close();
+  operators_acceptor_->close();
+  ::unlink(socket_path(kClientSocketName).c_str());
+  ::unlink(socket_path(kAdminSocketName).c_str());
+}
+
+asio::awaitable<void> Server::accept(Acceptor& acceptor, SessionRole role) {
+  for (;;) {
+    boost::system::error_code failure;
+    Session::Socket socket = co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, failure));
+    if (failure == asio::error::operation_aborted || stopping_) co_return;
+    if (failure) {  // EMFILE and the like: the connection stays in the backlog
+      log_event(LogLevel::kWarn, "accept_failed", {{"reason", failure.message()}});
+      asio::steady_timer pause(io_, kAcceptPause);
+      co_await pause.async_wait(asio::use_awaitable);
+      continue;
+    }
+    asio::co_spawn(io_, keep_session(std::move(socket), role), asio::detached);
+  }
+}
+
+asio::awaitable<void> Server::keep_session(Session::Socket socket, SessionRole role) {
+  const bool room = role == SessionRole::kOperator || sessions_.size() < config_.clients_max;
+  const SessionLimits limits{.frame_bytes_max = static_cast<std::uint32_t>(config_.frame_bytes_max),
+                             .payload_bytes_max = config_.payload_bytes_max,
+                             .jobs_max = config_.client_jobs_max};
+  SessionHost& host = *this;
+  const auto at = sessions_.emplace(sessions_.end(), io_, std::move(socket), host, limits, role);
+  if (!room) {
+    at->refuse({.code = ErrorCode::kBusy,
+                .message = fmt::format("the server has {} clients, its limit (limits.clients_max)", config_.clients_max),
+                .retry_after_ms = 1000});
+  }
+  co_await at->run();
+  sessions_.erase(at);
+  session_ended_.notify_all();
+}
+
+// ---- Requests --------------------------------------------------------------------------------------
+
+const Kind* Server::find_kind(std::string_view name) const noexcept {
+  const auto at = kinds_.find(name);
+  return at == kinds_.end() ? nullptr : at->second;
+}
+
+// Each description is an object of its own; the pool's name goes in front of its first member.
+std::string Server::kinds_document() const {
+  std::string document = "{\"kinds\":[";
+  for (const auto& pool : pools_) {
+    for (const auto& kind : pool->kinds()) {
+      if (document.back() == '}') document += ',';
+      document += fmt::format("{{\"pool\":\"{}\",{}", pool->config().name, std::string_view(kind->description_json).substr(1));
+    }
+  }
+  return document + "]}";
+}
+
+asio::awaitable<Result<std::string>> Server::operate(wire::AdminOp op, std::string pool_name, std::uint32_t value) {
+  if (op == wire::AdminOp::kStatus) {
+    co_return status_document({.state = stopping_ ? "stopping" : "running", .started_ns = started_ns_, .clients = sessions_.size()},
+                              pools_);
+  }
+  const auto at = std::ranges::find_if(pools_, [&](const auto& pool) { return pool->config().name == pool_name; });
+  if (at == pools_.end()) {
+    std::string names;
+    for (const auto& pool : pools_) names += (names.empty() ? "" : ", ") + pool->config().name;
+    co_return Error{.code = ErrorCode::kNotFound, .message = fmt::format("there is no such pool; this server has {}", names), .field = "pool"};
+  }
+  Pool& pool = **at;
+  Result<void> done;
+  switch (op) {
+    case wire::AdminOp::kResize: done = pool.resize(value); break;
+    case wire::AdminOp::kDrain: pool.drain(); break;
+    case wire::AdminOp::kPause: pool.pause(); break;
+    case wire::AdminOp::kResume: pool.resume(); break;
+    case wire::AdminOp::kRestart: done = co_await pool.restart(); break;
+    case wire::AdminOp::kStatus: break;
+  }
+  if (!done) co_return done.error();
+  co_return fmt::format("{{\"pool\":\"{}\",\"state\":\"{}\",\"workers_target\":{},\"queued\":{},\"running\":{}}}", pool_name,
+                        state_word(pool), pool.fleet().target(), pool.queue().size(), pool.jobs() - pool.queue().size());
+}
+
+// ---- The end ---------------------------------------------------------------------------------------
+
+asio::awaitable<void> Server::all_stopped() {
+  for (const auto& pool : pools_) co_await pool->stopped();
+}
+
+asio::awaitable<void> Server::shut_down() {
+  using namespace asio::experimental::awaitable_operators;
+  stopping_ = true;
+  ::sd_notify(0, "STOPPING=1\nSTATUS=finishing running jobs");
+  close_sockets();
+  for (Session& session : sessions_) session.shut_down();
+  for (const auto& pool : pools_) pool->stop();
+
+  asio::steady_timer grace(io_, std::chrono::milliseconds(config_.shutdown_grace_ms));
+  const auto ended = co_await (all_stopped() || grace.async_wait(asio::use_awaitable) || signals_.async_wait(asio::use_awaitable));
+  if (ended.index() != 0) {
+    log_event(LogLevel::kWarn, "grace_over", {{"reason", ended.index() == 1 ? "shutdown_grace_ms" : "second signal"}});
+    for (const auto& pool : pools_) pool->kill_all();
+    co_await all_stopped();
+  }
+  const auto sessions_gone = [this]() -> asio::awaitable<void> {
+    while (!sessions_.empty()) co_await session_ended_.wait();
+  };
+  asio::steady_timer patience(io_, kSessionsGrace);
+  co_await (sessions_gone() || patience.async_wait(asio::use_awaitable));
+  std::uint64_t answered = 0;
+  for (const auto& pool : pools_) answered += pool->facts().accepted;
+  log_event(LogLevel::kInfo, "stopped", {{"jobs_answered", answered}});
+}
+
+}  // namespace quern::supervisor

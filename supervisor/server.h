@@ -1,0 +1,79 @@
+// Server: quernd's life. It owns the sockets, the pools and the sessions, and introduces them to each
+// other; what each of them does is its own business.
+//
+//     run(): load every pool -> listen -> READY -> wait for a signal -> STOPPING: no new clients or
+//     jobs, running jobs finish within shutdown_grace_ms, the rest are answered shutting_down -> exit
+//
+// A second signal ends the grace period. One thread: everything runs on one io_context.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "common/error.h"
+#include "supervisor/config.h"
+#include "supervisor/job.h"
+#include "supervisor/listener.h"
+#include "supervisor/pool.h"
+#include "supervisor/process.h"
+#include "supervisor/session.h"
+
+namespace quern::supervisor {
+
+class Server final : private SessionHost {
+ public:
+  using Acceptor = boost::asio::local::stream_protocol::acceptor;
+
+  Server(boost::asio::io_context& io, Config config);
+  ~Server();
+
+  // From start to end; an Error is why it could not start.
+  [[nodiscard]] boost::asio::awaitable<Result<void>> run();
+
+ private:
+  // SessionHost
+  [[nodiscard]] const Kind* find_kind(std::string_view name) const noexcept override;
+  [[nodiscard]] JobStore& jobs() noexcept override { return store_; }
+  [[nodiscard]] std::string kinds_document() const override;
+  [[nodiscard]] boost::asio::awaitable<Result<std::string>> operate(wire::AdminOp op, std::string pool,
+                                                                    std::uint32_t value) override;
+
+  [[nodiscard]] boost::asio::awaitable<Result<void>> start_pools();
+  [[nodiscard]] Result<void> register_kinds(const Pool& pool);
+  [[nodiscard]] Result<void> open_sockets();
+  [[nodiscard]] boost::asio::awaitable<void> accept(Acceptor& acceptor, SessionRole role);
+  [[nodiscard]] boost::asio::awaitable<void> keep_session(Session::Socket socket, SessionRole role);
+  [[nodiscard]] boost::asio::awaitable<void> shut_down();
+  [[nodiscard]] boost::asio::awaitable<void> all_stopped();
+  void close_sockets();
+  [[nodiscard]] std::string socket_path(std::string_view name) const;
+
+  boost::asio::io_context& io_;
+  Config config_;
+  std::int64_t started_ns_;
+  ChildRegistry children_;
+  JobStore store_;
+  std::vector<std::unique_ptr<Pool>> pools_;
+  struct TextHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>()(text); }
+  };
+  std::unordered_map<std::string, const Kind*, TextHash, std::equal_to<>> kinds_;
+  std::optional<RuntimeDirectory> directory_;
+  std::optional<Acceptor> clients_acceptor_;
+  std::optional<Acceptor> operators_acceptor_;
+  std::list<Session> sessions_;
+  AsyncEvent session_ended_;
+  boost::asio::signal_set signals_;
+  bool stopping_ = false;
+};
+
+}  // namespace quern::supervisor

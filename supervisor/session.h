@@ -1,0 +1,131 @@
+// Session: one client's connection. It reads requests, hands jobs to their pools, and writes the
+// answers, in whatever order they come.
+//
+//     connected --hello--> serving --(end of stream)--> answering what is left --> closed
+//         |                   |
+//         |                   +--(protocol error)--> GOING_AWAY with the reason --> closed
+//         |                   +--(peer closed)--> its jobs are cancelled --> closed
+//         +--(no hello in time)--> closed
+//
+// Backpressure: the session stops reading while the pool of its next job is full, while it has
+// jobs_max jobs in flight, or while the client leaves kOutBytesMax bytes of answers unread. Nothing
+// else waits for a slow client, and what it costs is bounded by those three.
+//
+// One thread. run() is called once; destroy only after it has ended.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "common/error.h"
+#include "ipc/wire.h"
+#include "supervisor/async_event.h"
+#include "supervisor/in_buffer.h"
+#include "supervisor/job.h"
+#include "supervisor/out_queue.h"
+
+namespace quern::supervisor {
+
+// What a session needs of the server.
+class SessionHost {
+ public:
+  [[nodiscard]] virtual const Kind* find_kind(std::string_view name) const noexcept = 0;
+  [[nodiscard]] virtual JobStore& jobs() noexcept = 0;
+  [[nodiscard]] virtual std::string kinds_document() const = 0;
+  // Carries out an operator's request; the answer is a JSON document.
+  [[nodiscard]] virtual boost::asio::awaitable<Result<std::string>> operate(wire::AdminOp op, std::string pool,
+                                                                            std::uint32_t value) = 0;
+
+ protected:
+  ~SessionHost() = default;
+};
+
+enum class SessionRole { kClient, kOperator };
+
+struct SessionLimits {
+  std::uint32_t frame_bytes_max = 16U << 20;
+  std::uint64_t payload_bytes_max = 2ULL << 30;
+  std::uint32_t jobs_max = 4096;
+};
+
+class Session final : public JobClient {
+ public:
+  using Socket = boost::asio::local::stream_protocol::socket;
+  static constexpr std::uint64_t kOutBytesMax = 8U << 20;
+
+  Session(boost::asio::io_context& io, Socket socket, SessionHost& host, SessionLimits limits, SessionRole role);
+
+  // Until the connection is over and its jobs are cancelled.
+  [[nodiscard]] boost::asio::awaitable<void> run();
+
+  // Tells the client that the server goes away, and closes once its jobs are answered.
+  void shut_down();
+  // Refuses the connection with `reason` and closes.
+  void refuse(const Error& reason);
+
+  [[nodiscard]] std::size_t jobs_in_flight() const noexcept { return jobs_.size(); }
+
+ private:
+  // JobClient
+  void on_result(Job& job, const wire::ResultInfo& info, const ResultParts& result) override;
+  void on_error(Job& job, Error error) override;
+  void on_progress(Job& job, const wire::Progress& progress) override;
+
+  // run()'s concurrent parts; the first to end ends the session
+  [[nodiscard]] boost::asio::awaitable<void> read_requests();
+  [[nodiscard]] boost::asio::awaitable<void> write_answers();
+  [[nodiscard]] boost::asio::awaitable<void> until_peer_closed();
+  [[nodiscard]] boost::asio::awaitable<void> until_handshake_is_late();
+  [[nodiscard]] boost::asio::awaitable<void> until_told_to_close();
+  [[nodiscard]] boost::asio::awaitable<void> flush_at_the_end();
+
+  enum class Step { kHandled, kNeedBytes, kClose };
+  [[nodiscard]] Step handle_next_frame();
+  [[nodiscard]] Result<void> handle(const wire::FrameHeader& header, ipc::ByteSpan body);
+  [[nodiscard]] Result<void> greet(const wire::FrameHeader& header, ipc::ByteSpan body);
+  [[nodiscard]] Result<void> submit(const wire::FrameHeader& header, ipc::ByteSpan body);
+  [[nodiscard]] Result<std::unique_ptr<Job>> make_job(const wire::FrameHeader& header, const wire::Submit& submit);
+  [[nodiscard]] bool place_pending();
+  [[nodiscard]] Result<void> administer(const wire::FrameHeader& header, ipc::ByteSpan body);
+  [[nodiscard]] boost::asio::awaitable<void> answer_admin(std::uint64_t request_id, wire::AdminOp op, std::string pool,
+                                                          std::uint32_t value);
+  [[nodiscard]] Step close_with(const Error& error);
+  void send_error(std::uint64_t request_id, const Error& error);
+  void send_text(std::uint64_t request_id, std::string_view text);
+  void send_inline_result(Job& job, const wire::ResultInfo& info, const ResultParts& result);
+  void send_fd_result(Job& job, const wire::ResultInfo& info, const ResultParts& result);
+  void forget(const Job& job);
+
+  boost::asio::io_context& io_;
+  Socket socket_;
+  SessionHost& host_;
+  SessionLimits limits_;
+  SessionRole role_;
+  InBuffer in_;
+  OutQueue out_;
+  AsyncEvent out_ready_;  // out_ is no longer empty
+  AsyncEvent relieved_;   // a job was answered, or out_ got shorter
+  AsyncEvent told_to_close_;
+  boost::unordered_flat_map<std::uint64_t, Job*> jobs_;  // by request id
+  struct Pending {
+    std::unique_ptr<Job> job{};
+    wire::JobOptions options{};
+  };
+  Pending pending_;  // a job that waits for a place in its pool's queue
+  std::uint32_t operations_ = 0;  // operators' requests being carried out
+  std::size_t frame_bytes_ = wire::kHeaderBytes;  // of the frame being received
+  bool consumed_secret_ = false;
+  bool greeted_ = false;
+  bool accepts_fds_ = false;
+  bool closing_ = false;
+};
+
+}  // namespace quern::supervisor
