@@ -14,7 +14,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr std::int64_t kNsPerMs = 1'000'000;
 // Weight of the newest job in the moving average of service times.
 constexpr double kServiceWeight = 1.0 / 16;
 

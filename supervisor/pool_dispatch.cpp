@@ -12,7 +12,6 @@
 namespace quern::supervisor {
 namespace {
 
-constexpr std::int64_t kNsPerMs = 1'000'000;
 // How much work a worker may hold beyond what it runs. Enough to hide the supervisor's round trip (two
 // wake-ups, ~50 us); little enough that nobody notices waiting behind it.
 constexpr double kPrefetchNs = 200'000;

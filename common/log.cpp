@@ -1,0 +1,107 @@
+#include "common/log.h"
+
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+
+namespace quern {
+namespace {
+
+LogFormat& configured_format() {
+  static LogFormat format = LogFormat::kText;  // set once by configure_log
+  return format;
+}
+
+spdlog::level::level_enum to_spdlog(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug: return spdlog::level::debug;
+    case LogLevel::kInfo: return spdlog::level::info;
+    case LogLevel::kWarn: return spdlog::level::warn;
+    case LogLevel::kError: break;
+  }
+  return spdlog::level::err;
+}
+
+// sd-daemon(3): "<N>" with N a syslog priority.
+class PriorityPrefix final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm& /*time*/, spdlog::memory_buf_t& out) override {
+    const std::string_view prefix = message.level == spdlog::level::debug  ? "<7>"
+                                    : message.level == spdlog::level::info ? "<6>"
+                                    : message.level == spdlog::level::warn ? "<4>"
+                                                                           : "<3>";
+    out.append(prefix.data(), prefix.data() + prefix.size());
+  }
+  [[nodiscard]] std::unique_ptr<custom_flag_formatter> clone() const override {
+    return spdlog::details::make_unique<PriorityPrefix>();
+  }
+};
+
+// As JSON strings and logfmt's quoted values are written; control characters never reach a terminal.
+void append_quoted(std::string& out, std::string_view text) {
+  out += '"';
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    } else {
+      out += c;
+    }
+  }
+  out += '"';
+}
+
+bool needs_quotes(std::string_view text) {
+  return text.empty() || std::ranges::any_of(text, [](char c) {
+           return c == ' ' || c == '"' || c == '=' || c == '\\' || static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+         });
+}
+
+}  // namespace
+
+void configure_log(const LogConfig& config) {
+  configured_format() = config.format;
+  const bool journal = std::getenv("JOURNAL_STREAM") != nullptr;
+  auto logger = std::make_shared<spdlog::logger>("quern", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
+  formatter->add_flag<PriorityPrefix>('*');
+  if (config.format == LogFormat::kJson) {
+    formatter->set_pattern(R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})");
+  } else {
+    formatter->set_pattern(journal ? "%*%v" : "%Y-%m-%dT%H:%M:%S.%eZ %l %v");
+  }
+  logger->set_formatter(std::move(formatter));
+  logger->set_level(to_spdlog(config.level));
+  logger->flush_on(spdlog::level::debug);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+std::string format_event(LogFormat format, std::string_view event, std::initializer_list<LogField> fields) {
+  const bool json = format == LogFormat::kJson;
+  std::string line = json ? fmt::format("\"event\":\"{}\"", event) : fmt::format("event={}", event);
+  for (const LogField& field : fields) {
+    line += json ? fmt::format(",\"{}\":", field.name()) : fmt::format(" {}=", field.name());
+    if (json ? field.is_number() : !needs_quotes(field.value())) {
+      line += field.value();
+    } else {
+      append_quoted(line, field.value());
+    }
+  }
+  return line;
+}
+
+void log_event(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+  const auto at = to_spdlog(level);
+  if (!spdlog::default_logger_raw()->should_log(at)) return;
+  spdlog::default_logger_raw()->log(at, spdlog::string_view_t(format_event(configured_format(), event, fields)));
+}
+
+}  // namespace quern
