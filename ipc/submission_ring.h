@@ -128,6 +128,8 @@ class SubmissionConsumer {
     Submission submission{};
   };
 
+  // The position of the next claim.
+  [[nodiscard]] std::uint64_t position() const noexcept { return head_; }
   [[nodiscard]] bool empty() const noexcept {
     return channel_->header().submission_tail.load(std::memory_order_acquire) == head_;
   }

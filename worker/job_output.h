@@ -1,0 +1,49 @@
+// JobOutput: one part of a result while a module writes it. It begins in the channel's output extent,
+// and moves to a memfd of its own when it outgrows it; either way the module writes into the memory
+// that the supervisor or the client will read.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "common/unique_fd.h"
+#include "worker/sdk/job.h"
+
+namespace quern::worker {
+
+class JobOutput final : public sdk::Output {
+ public:
+  // `room`: what is left of the extent. `bytes_max`: what the job may still produce.
+  JobOutput(std::string_view part_name, std::span<std::byte> room, std::uint64_t bytes_max);
+  JobOutput(JobOutput&& other) noexcept;
+  JobOutput& operator=(JobOutput&&) = delete;
+  ~JobOutput() override;
+
+  [[nodiscard]] std::span<std::byte> prepare(std::size_t n) override;
+  void commit(std::size_t n) override;
+  [[nodiscard]] std::size_t size() const noexcept override { return size_; }
+
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+  [[nodiscard]] bool in_memfd() const noexcept { return memfd_.valid(); }
+  [[nodiscard]] const std::byte* extent_data() const noexcept { return room_.data(); }
+  // Ends writing: the memfd is trimmed, unmapped and sealed. Throws sdk::JobError when that fails.
+  void finish();
+  [[nodiscard]] int fd() const noexcept { return memfd_.get(); }
+
+ private:
+  void grow_to(std::size_t capacity);
+  void unmap() noexcept;
+
+  std::string name_;
+  std::span<std::byte> room_;
+  std::uint64_t bytes_max_;
+  std::size_t size_ = 0;
+  std::size_t prepared_ = 0;
+  unique_fd memfd_;
+  std::byte* mapped_ = nullptr;
+  std::size_t mapped_bytes_ = 0;
+};
+
+}  // namespace quern::worker

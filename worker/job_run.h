@@ -1,0 +1,74 @@
+// JobRun: one job from claim to completion. It is what modules see as sdk::Job, and the only place
+// that turns what they throw into the job's error.
+//
+// Reused for every job of a worker, with its buffers, so that a small job allocates nothing of ours.
+// One thread.
+#pragma once
+
+#include <boost/json/monotonic_resource.hpp>
+#include <boost/json/object.hpp>
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "ipc/channel.h"
+#include "ipc/control.h"
+#include "ipc/memfd.h"
+#include "ipc/submission_ring.h"
+#include "ipc/wire.h"
+#include "worker/job_output.h"
+#include "worker/sdk/job.h"
+
+namespace quern::worker {
+
+class JobRun final : public sdk::Job {
+ public:
+  JobRun(const ipc::Channel& channel, int control, std::span<const sdk::Kind* const> kinds);
+
+  // Runs the claimed job and returns its completion; never throws for what a module does. Result
+  // descriptors have been sent when it returns.
+  [[nodiscard]] ipc::Completion run(const ipc::SubmissionConsumer::Claim& claim);
+
+  // A revoked job's descriptors came all the same: receives and drops them.
+  void drop_fds(std::uint64_t position);
+
+  // sdk::Job
+  [[nodiscard]] const boost::json::object& params() const noexcept override { return *params_; }
+  [[nodiscard]] std::span<const sdk::InputPart> inputs() const noexcept override { return inputs_; }
+  [[nodiscard]] sdk::Output& output(std::string_view part_name) override;
+  [[nodiscard]] bool cancel_requested() const noexcept override;
+  void progress(std::uint64_t done, std::uint64_t total) noexcept override;
+  [[nodiscard]] std::uint32_t attempt() const noexcept override { return submission_.attempt; }
+
+ private:
+  void run_module(ipc::Completion& completion);
+  void receive_fds();
+  [[nodiscard]] ipc::ByteSpan job_body();
+  void read_inputs(ipc::ByteSpan parts);
+  void check_input_count(const sdk::Kind& kind) const;
+  void publish_result(ipc::Completion& completion);
+  void publish_error(ipc::Completion& completion, Error error);
+  void clean_up(bool sensitive) noexcept;
+
+  const ipc::Channel& channel_;
+  int control_;
+  std::span<const sdk::Kind* const> kinds_;
+
+  std::uint64_t position_ = 0;
+  ipc::Submission submission_{};
+  alignas(16) std::array<unsigned char, 16 * 1024> scratch_{};  // the parameters' memory
+  std::optional<boost::json::monotonic_resource> memory_;
+  std::optional<boost::json::object> params_;
+  std::vector<wire::Part> parts_;
+  std::vector<sdk::InputPart> inputs_;
+  std::vector<ipc::Mapping> mappings_;
+  std::deque<JobOutput> outputs_;  // a deque: module's references stay valid while parts are added
+  ipc::ControlMessage fds_;
+  std::vector<std::byte> error_body_;
+};
+
+}  // namespace quern::worker

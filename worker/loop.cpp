@@ -1,0 +1,64 @@
+#include "worker/loop.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cstdio>
+#include <utility>
+
+#include "ipc/channel.h"
+#include "ipc/completion_ring.h"
+#include "ipc/doorbell.h"
+#include "ipc/submission_ring.h"
+#include "worker/job_run.h"
+
+namespace quern::worker {
+namespace {
+
+// Looks at the ring this often before sleeping. 0: on few cores a spinning worker takes the processor
+// that the supervisor needs to feed it; measured with bench_roundtrip.
+constexpr std::uint32_t kSpin = 0;
+
+bool told_to_retire(const ipc::ChannelHeader& header) {
+  return header.lifecycle.load(std::memory_order_seq_cst) != static_cast<std::uint32_t>(ipc::Lifecycle::kRun);
+}
+
+int refuse_to_start(const Error& error) {
+  fmt::print(stderr, "quern-worker: {}\n", to_string(error));
+  return 1;
+}
+
+}  // namespace
+
+int run_worker(WorkerOptions options) {
+  const auto channel = ipc::Channel::open(options.channel.get());
+  if (!channel) return refuse_to_start(channel.error());
+  options.channel.reset();
+  const std::array<int, 2> keep{options.eventfd.get(), options.control.get()};
+  if (auto entered = enter_sandbox(options.sandbox, options.filter, keep); !entered) return refuse_to_start(entered.error());
+
+  ipc::ChannelHeader& header = channel->header();
+  ipc::SubmissionConsumer submissions(*channel);
+  ipc::CompletionProducer completions(*channel);
+  JobRun job(*channel, options.control.get(), options.kinds);
+  for (;;) {
+    const bool retire = told_to_retire(header);  // before the claim: nothing is published after it
+    const auto claim = submissions.claim();
+    if (!claim) {
+      if (retire) return 0;
+      ipc::wait_for_submission(header, submissions.position(), kSpin);
+      continue;
+    }
+    ipc::Completion completion{};
+    completion.position = claim->position;
+    if (!claim->revoked) {
+      completion = job.run(*claim);
+    } else if (submissions.fd_count(claim->position) > 0) {
+      job.drop_fds(claim->position);
+    }
+    completions.complete(completion);
+    ipc::ring_supervisor(header, options.eventfd.get());
+  }
+}
+
+}  // namespace quern::worker

@@ -1,0 +1,50 @@
+#include "worker/sdk/describe.h"
+
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+
+namespace quern::sdk {
+namespace {
+
+namespace json = boost::json;
+
+std::string_view type_name(ParamType type) {
+  switch (type) {
+    case ParamType::kString: return "string";
+    case ParamType::kInteger: return "integer";
+    case ParamType::kNumber: return "number";
+    case ParamType::kBoolean: return "boolean";
+  }
+  return "unknown";
+}
+
+json::object describe(const ParamSpec& spec) {
+  json::object object{
+      {"name", spec.name}, {"type", type_name(spec.type)}, {"help", spec.help}, {"required", spec.required}};
+  if (!spec.fallback.is_null()) object["default"] = spec.fallback;
+  if (spec.min) object["min"] = *spec.min;
+  if (spec.max) object["max"] = *spec.max;
+  if (!spec.choices.empty()) {
+    json::array choices;
+    for (const std::string& choice : spec.choices) choices.emplace_back(choice);
+    object["choices"] = std::move(choices);
+  }
+  return object;
+}
+
+}  // namespace
+
+std::string describe(const Kind& kind) {
+  json::array params;
+  for (const ParamSpec& spec : kind.params) params.push_back(describe(spec));
+  return json::serialize(json::object{{"name", kind.name},
+                                      {"summary", kind.summary},
+                                      {"params", std::move(params)},
+                                      {"input", json::object{{"parts_min", kind.input.parts_min},
+                                                             {"parts_max", kind.input.parts_max},
+                                                             {"help", kind.input.help}}},
+                                      {"output", kind.output},
+                                      {"sensitive", kind.sensitive}});
+}
+
+}  // namespace quern::sdk
