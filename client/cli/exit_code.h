@@ -1,0 +1,43 @@
+// The `quern` command's exit codes; `quern --help` and docs/operations.md list them.
+#pragma once
+
+#include "common/error.h"
+
+namespace quern::cli {
+
+enum ExitCode : int {
+  kOk = 0,
+  kUsage = 2,        // the command line, or invalid_argument from the server
+  kJobError = 3,     // bad_input, too_large, out_of_memory, internal ...
+  kUnreachable = 4,  // no server, or the connection broke
+  kBusy = 5,         // busy, unavailable, shutting_down
+  kTimeout = 6,
+  kCrashed = 7,      // the worker died on every attempt
+  kCancelled = 8,
+};
+
+inline constexpr const char* kExitCodesHelp =
+    "Exit codes: 0 done, 2 wrong command line or argument, 3 the job failed, 4 server unreachable,\n"
+    "5 busy or unavailable, 6 timeout, 7 worker crashed, 8 cancelled.";
+
+[[nodiscard]] inline int exit_code_of(ErrorCode code) noexcept {
+  switch (code) {
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kNotFound:
+    case ErrorCode::kPermissionDenied: return kUsage;
+    case ErrorCode::kUnreachable:
+    case ErrorCode::kProtocolError: return kUnreachable;
+    case ErrorCode::kBusy:
+    case ErrorCode::kUnavailable:
+    case ErrorCode::kShuttingDown: return kBusy;
+    case ErrorCode::kTimeout: return kTimeout;
+    case ErrorCode::kWorkerCrashed: return kCrashed;
+    case ErrorCode::kCancelled: return kCancelled;
+    default: return kJobError;
+  }
+}
+
+// Prints "quern: code: message" and returns the exit code.
+int report(const Error& error);
+
+}  // namespace quern::cli

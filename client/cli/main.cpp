@@ -1,0 +1,168 @@
+// quern: the command line of clients and operators.
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <boost/json/parse.hpp>
+#include <string>
+#include <vector>
+
+#include "client/cli/completion.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/kinds.h"
+#include "client/cli/ping.h"
+#include "client/cli/run.h"
+#include "client/cli/status.h"
+#include "client/client.h"
+#include "common/paths.h"
+
+namespace {
+
+using quern::cli::report;
+namespace cli = quern::cli;
+
+struct Options {
+  std::string runtime_dir = quern::default_runtime_dir();
+  std::string socket;
+  std::string kind;
+  std::string pool;
+  std::uint32_t workers = 0;
+  std::uint32_t wait_ms = 0;
+  bool json = false;
+  bool names = false;
+
+  [[nodiscard]] std::string socket_path(std::string_view name) const {
+    return socket.empty() ? fmt::format("{}/{}", runtime_dir, name) : socket;
+  }
+};
+
+quern::client::Client jobs_client(const Options& options) {
+  return quern::client::Client({.socket_path = options.socket_path(quern::kClientSocketName), .name = "quern"});
+}
+
+int kinds_command(const Options& options) {
+  auto client = jobs_client(options);
+  const auto document = client.kinds();
+  if (!document) return report(document.error());
+  if (options.json) {
+    fmt::print("{}\n", *document);
+    return cli::kOk;
+  }
+  const auto kinds = cli::KindTable::parse(*document);
+  if (!kinds) return report(kinds.error());
+  if (options.names) {
+    for (const std::string& name : kinds->names()) fmt::print("{}\n", name);
+  } else if (options.kind.empty()) {
+    kinds->print_list();
+  } else if (const auto* kind = kinds->find(options.kind); kind != nullptr) {
+    cli::KindTable::print_kind(*kind);
+  } else {
+    return report({.code = quern::ErrorCode::kInvalidArgument,
+                   .message = fmt::format("this server has no kind '{}'; `quern kinds --names` lists what it has", options.kind)});
+  }
+  return cli::kOk;
+}
+
+quern::Result<std::string> ask_operator_socket(const Options& options, quern::wire::AdminOp op) {
+  quern::client::Client client({.socket_path = options.socket_path(quern::kAdminSocketName), .name = "quern"});
+  return client.admin(op, options.pool, options.workers);
+}
+
+int status_command(const Options& options) {
+  const auto document = ask_operator_socket(options, quern::wire::AdminOp::kStatus);
+  if (!document) return report(document.error());
+  if (options.names) {
+    const auto status = boost::json::parse(*document);
+    for (const auto& pool : status.at("pools").as_array()) fmt::print("{}\n", std::string(pool.at("name").as_string()));
+    return cli::kOk;
+  }
+  if (options.json) {
+    fmt::print("{}\n", *document);
+    return cli::kOk;
+  }
+  const auto printed = cli::print_status(*document);
+  return printed ? cli::kOk : report(printed.error());
+}
+
+int pool_command(const Options& options, quern::wire::AdminOp op) {
+  const auto answer = ask_operator_socket(options, op);
+  if (!answer) return report(answer.error());
+  fmt::print("{}\n", *answer);
+  return cli::kOk;
+}
+
+int ping_command(const Options& options) {
+  const auto answered =
+      cli::ping(options.socket_path(quern::kClientSocketName), std::chrono::milliseconds(options.wait_ms));
+  if (!answered) return report(answered.error());
+  fmt::print("ok\n");
+  return cli::kOk;
+}
+
+// Threads of the client must not take the signals that `run` waits for.
+void block_signals() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGINT);
+  ::sigaddset(&signals, SIGTERM);
+  ::sigaddset(&signals, SIGUSR1);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+void add_pool_command(CLI::App& app, Options& options, const char* name, const char* help, quern::wire::AdminOp op, int& exit_code) {
+  auto* command = app.add_subcommand(name, help);
+  command->add_option("pool", options.pool, "the pool's name")->required();
+  if (op == quern::wire::AdminOp::kResize) command->add_option("workers", options.workers, "how many workers")->required();
+  command->callback([&options, &exit_code, op] { exit_code = pool_command(options, op); });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("quern - run jobs on the local Quern server, and operate it");
+  Options options;
+  int exit_code = cli::kOk;
+  app.add_option("--runtime-dir", options.runtime_dir, "where the server's sockets are")->capture_default_str();
+  app.add_option("--socket", options.socket, "one socket's path, instead");
+  app.set_version_flag("--version", QUERN_VERSION);
+  app.footer(cli::kExitCodesHelp);
+  app.require_subcommand(1);
+
+  auto* run = app.add_subcommand("run", "run one job: quern run KIND [--PARAM VALUE ...] [INPUT ...] [-o OUTPUT]");
+  run->prefix_command();
+  run->set_help_flag();
+  run->callback([&] {
+    block_signals();
+    auto client = jobs_client(options);
+    exit_code = cli::run_command(client, run->remaining());
+  });
+  auto* kinds = app.add_subcommand("kinds", "list the kinds of jobs with their parameters");
+  kinds->add_option("kind", options.kind, "only this one");
+  kinds->add_flag("--json", options.json, "as the server's JSON document");
+  kinds->add_flag("--names", options.names, "only the names");
+  kinds->callback([&] { exit_code = kinds_command(options); });
+  auto* status = app.add_subcommand("status", "show pools, workers and counts");
+  status->add_flag("--json", options.json, "as the server's JSON document");
+  status->add_flag("--pools", options.names, "only the pools' names");
+  status->callback([&] { exit_code = status_command(options); });
+  using quern::wire::AdminOp;
+  add_pool_command(app, options, "resize", "change a pool's number of workers", AdminOp::kResize, exit_code);
+  add_pool_command(app, options, "drain", "finish accepted jobs, refuse new ones", AdminOp::kDrain, exit_code);
+  add_pool_command(app, options, "pause", "accept and queue jobs, start none", AdminOp::kPause, exit_code);
+  add_pool_command(app, options, "resume", "undo drain or pause", AdminOp::kResume, exit_code);
+  add_pool_command(app, options, "restart", "replace the pool's workers one by one; returns when done", AdminOp::kRestart, exit_code);
+  auto* ping = app.add_subcommand("ping", "ask the server for a sign of life");
+  ping->add_option("--wait-ms", options.wait_ms, "wait this long for it to start");
+  ping->callback([&] { exit_code = ping_command(options); });
+  std::string shell;
+  auto* completion = app.add_subcommand("completion", "print the shell completion script");
+  completion->add_option("shell", shell, "bash")->required()->check(CLI::IsMember({"bash"}));
+  completion->callback([&] { fmt::print("{}", cli::kBashCompletion); });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? cli::kOk : cli::kUsage;
+  }
+  return exit_code;
+}

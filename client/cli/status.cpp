@@ -1,0 +1,80 @@
+#include "client/cli/status.h"
+
+#include <fmt/format.h>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <string>
+
+namespace quern::cli {
+namespace {
+
+namespace json = boost::json;
+
+std::string duration(std::int64_t ms) {
+  const std::int64_t seconds = ms / 1000;
+  if (seconds < 60) return fmt::format("{}.{}s", seconds, ms % 1000 / 100);
+  if (seconds < 3600) return fmt::format("{}m{:02}s", seconds / 60, seconds % 60);
+  return fmt::format("{}h{:02}m", seconds / 3600, seconds / 60 % 60);
+}
+
+std::int64_t number(const json::object& object, std::string_view key) { return object.at(key).to_number<std::int64_t>(); }
+std::string_view text(const json::object& object, std::string_view key) { return object.at(key).as_string(); }
+
+std::string death_counts(const json::object& pool) {
+  std::string words;
+  for (const auto& [cause, count] : pool.at("deaths").as_object()) {
+    words += fmt::format("{}{} {}", words.empty() ? "" : ", ", std::string_view(cause), count.to_number<std::int64_t>());
+  }
+  return words.empty() ? "none" : words;
+}
+
+void print_pool(const json::object& pool) {
+  const json::array& workers = pool.at("workers").as_array();
+  fmt::print("{:<12} {:<9} {:>3}/{:<3} {:>7} {:>8} {:>11} {:>8} {:>8}  {}\n", text(pool, "name"), text(pool, "state"),
+             workers.size(), number(pool, "workers_target"), number(pool, "queued"), number(pool, "running"),
+             number(pool, "succeeded"), number(pool, "failed"), number(pool, "retried"), death_counts(pool));
+}
+
+void print_workers(const json::object& pool) {
+  for (const json::value& each : pool.at("workers").as_array()) {
+    const json::object& worker = each.as_object();
+    std::string job;
+    if (const json::value* running = worker.if_contains("job"); running != nullptr) {
+      const json::object& object = running->as_object();
+      job = fmt::format("job {} {} for {}", number(object, "id"), text(object, "kind"), duration(number(object, "running_ms")));
+    }
+    fmt::print("  {:<10} pid {:<8} {:<9} {:>9} done  {}\n", text(pool, "name"), number(worker, "pid"), text(worker, "state"),
+               number(worker, "jobs_done"), job);
+  }
+  if (const json::value* last = pool.if_contains("last_death"); last != nullptr) {
+    const json::object& death = last->as_object();
+    fmt::print("  {:<10} last death: pid {}, {}; replaced in {:.1f} ms\n", text(pool, "name"), number(death, "pid"),
+               text(death, "cause"), static_cast<double>(number(pool, "respawn_us_last")) / 1000);
+  }
+}
+
+}  // namespace
+
+Result<void> print_status(std::string_view document) {
+  boost::system::error_code failure;
+  const json::value parsed = json::parse(document, failure);
+  if (failure || !parsed.is_object()) {
+    return Error{.code = ErrorCode::kProtocolError, .message = "the server's status is malformed"};
+  }
+  const json::object& status = parsed.get_object();
+  const json::object& jobs = status.at("jobs").as_object();
+  fmt::print("quernd {} {}, pid {}, up {}, {} clients; jobs: {} accepted, {} succeeded, {} failed, {} queued, {} running\n\n",
+             text(status, "version"), text(status, "state"), number(status, "pid"), duration(number(status, "uptime_ms")),
+             number(status, "clients"), number(jobs, "accepted"), number(jobs, "succeeded"), number(jobs, "failed"),
+             number(jobs, "queued"), number(jobs, "running"));
+  fmt::print("{:<12} {:<9} {:>7} {:>7} {:>8} {:>11} {:>8} {:>8}  {}\n", "POOL", "STATE", "WORKERS", "QUEUED", "RUNNING",
+             "SUCCEEDED", "FAILED", "RETRIED", "DEATHS");
+  for (const json::value& pool : status.at("pools").as_array()) print_pool(pool.as_object());
+  fmt::print("\n");
+  for (const json::value& pool : status.at("pools").as_array()) print_workers(pool.as_object());
+  return {};
+}
+
+}  // namespace quern::cli

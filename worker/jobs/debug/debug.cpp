@@ -1,0 +1,201 @@
+// The debug module: jobs that echo, wait, burn, die and misbehave on request. Tests, benchmarks and
+// health canaries use it; it is not loaded unless a pool names it.
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "worker/sdk/job.h"
+
+namespace {
+
+namespace sdk = quern::sdk;
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr double kMillisecondsMax = 3'600'000;
+
+// Sleeps to `until` in slices, so that a raised cancel word is seen within 5 ms.
+void sleep_until(Clock::time_point until, const sdk::Job* cancellable) {
+  constexpr auto kSlice = milliseconds(5);
+  for (auto now = Clock::now(); now < until; now = Clock::now()) {
+    if (cancellable != nullptr) cancellable->throw_if_cancelled();
+    const auto slice = std::min<Clock::duration>(until - now, kSlice);
+    const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(slice).count();
+    const timespec pause{.tv_sec = 0, .tv_nsec = ns};
+    ::nanosleep(&pause, nullptr);
+  }
+}
+
+// Whether this attempt is one of those that should fail.
+bool misbehaves(const sdk::Job& job) {
+  const auto until_attempt = job.integer("until_attempt");
+  return until_attempt == 0 || job.attempt() < static_cast<std::uint64_t>(until_attempt);
+}
+
+void echo(sdk::Job& job) {
+  for (const sdk::InputPart& part : job.inputs()) job.output(part.name).write(part.bytes);
+}
+
+void sleep(sdk::Job& job) {
+  sleep_until(Clock::now() + milliseconds(job.integer("ms")), &job);
+  job.output().write("slept\n");
+}
+
+void spin(sdk::Job& job) {
+  const auto until = Clock::now() + milliseconds(job.integer("ms"));
+  std::uint64_t rounds = 0;
+  while (Clock::now() < until) {
+    if ((++rounds & 0xff) == 0) job.throw_if_cancelled();
+  }
+  job.output().write("spun\n");
+}
+
+void exit(sdk::Job& job) {
+  if (misbehaves(job)) ::_exit(static_cast<int>(job.integer("code")));
+  job.output().write(fmt::format("survived attempt {}\n", job.attempt()));
+}
+
+[[noreturn]] void die_by(int signal) {
+  if (signal == SIGSEGV) *static_cast<int volatile*>(nullptr) = 1;  // the real thing, not an imitation
+  ::signal(signal, SIG_DFL);
+  ::raise(signal);
+  ::_exit(127);  // a signal that does not kill
+}
+
+void crash(sdk::Job& job) {
+  sleep_until(Clock::now() + milliseconds(job.integer("after_ms")), nullptr);
+  if (misbehaves(job)) die_by(static_cast<int>(job.integer("signal")));
+  job.output().write(fmt::format("survived attempt {}\n", job.attempt()));
+}
+
+void allocate(sdk::Job& job) {
+  const auto bytes = static_cast<std::size_t>(job.integer("bytes"));
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  auto* first = static_cast<char*>(memory);
+  for (std::size_t at = 0; at < bytes; at += 4096) first[at] = 1;
+  ::munmap(memory, bytes);
+  job.output().write(fmt::format("{}\n", bytes));
+}
+
+void ignore_cancel(sdk::Job& job) {
+  sigset_t all;
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_BLOCK, &all, nullptr);
+  sleep_until(Clock::now() + milliseconds(job.integer("ms")), nullptr);
+  ::sigprocmask(SIG_UNBLOCK, &all, nullptr);
+  job.output().write("ignored\n");
+}
+
+void fail(sdk::Job& job) {
+  throw sdk::JobError(sdk::JobErrorCode::kBadInput, std::string(job.string("message")));
+}
+
+void progress(sdk::Job& job) {
+  const auto steps = static_cast<std::uint64_t>(job.integer("steps"));
+  for (std::uint64_t step = 1; step <= steps; ++step) {
+    sleep_until(Clock::now() + milliseconds(job.integer("ms")), &job);
+    job.progress(step, steps);
+  }
+  job.output().write("done\n");
+}
+
+void forbidden(sdk::Job& job) {
+  const std::string_view call = job.string("call");
+  if (call == "exec") {
+    const char* argv[] = {"/bin/true", nullptr};
+    ::execv(argv[0], const_cast<char* const*>(argv));
+  } else if (call == "kill") {
+    ::kill(::getppid(), 0);
+  } else {
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(0);
+    if (child < 0) throw sdk::JobError(sdk::JobErrorCode::kInternal, "fork was refused");
+  }
+  job.output().write("was allowed\n");
+}
+
+void produce(sdk::Job& job) {
+  const auto bytes = static_cast<std::size_t>(job.integer("bytes"));
+  sdk::Output& output = job.output();
+  constexpr std::size_t kChunk = 1U << 20;
+  for (std::size_t done = 0; done < bytes;) {
+    const std::size_t n = std::min(kChunk, bytes - done);
+    const auto room = output.prepare(n);
+    for (std::size_t i = 0; i < n; ++i) room[i] = static_cast<std::byte>((done + i) % 251);
+    output.commit(n);
+    done += n;
+  }
+}
+
+sdk::ParamSpec milliseconds_param(std::int64_t fallback) {
+  return {.name = "ms", .type = sdk::ParamType::kInteger, .help = "how long, in milliseconds", .fallback = fallback,
+          .min = 0, .max = kMillisecondsMax};
+}
+
+sdk::ParamSpec until_attempt_param() {
+  return {.name = "until_attempt", .type = sdk::ParamType::kInteger,
+          .help = "behave from this attempt on; 0: never", .fallback = 0, .min = 0, .max = 100};
+}
+
+sdk::Module describe_module() {
+  using sdk::ParamType;
+  const sdk::InputSpec none{.parts_min = 0, .parts_max = 0, .help = ""};
+  return {
+      .name = "debug",
+      .kinds = {
+          {.name = "debug.echo", .summary = "Returns its input parts as they are", .params = {},
+           .input = {.parts_min = 0, .parts_max = 64, .help = "anything"}, .output = "the same parts", .run = echo},
+          {.name = "debug.noop", .summary = "Does nothing", .params = {}, .input = none, .output = "no parts",
+           .run = [](sdk::Job&) {}},
+          {.name = "debug.sleep", .summary = "Sleeps, and stops when cancelled", .params = {milliseconds_param(100)},
+           .input = none, .output = "a line of text", .run = sleep},
+          {.name = "debug.spin", .summary = "Burns a processor, and stops when cancelled",
+           .params = {milliseconds_param(100)}, .input = none, .output = "a line of text", .run = spin},
+          {.name = "debug.exit", .summary = "Ends its worker with an exit code",
+           .params = {{.name = "code", .type = ParamType::kInteger, .help = "exit code", .fallback = 1, .min = 0, .max = 255},
+                      until_attempt_param()},
+           .input = none, .output = "a line of text", .run = exit},
+          {.name = "debug.crash", .summary = "Kills its worker by a signal",
+           .params = {{.name = "signal", .type = ParamType::kInteger, .help = "signal number", .fallback = SIGSEGV,
+                       .min = 1, .max = 64},
+                      {.name = "after_ms", .type = ParamType::kInteger, .help = "run this long first", .fallback = 0,
+                       .min = 0, .max = kMillisecondsMax},
+                      until_attempt_param()},
+           .input = none, .output = "a line of text", .run = crash},
+          {.name = "debug.allocate", .summary = "Allocates memory and touches every page of it",
+           .params = {{.name = "bytes", .type = ParamType::kInteger, .help = "how much", .required = true, .min = 1,
+                       .max = 1e12}},
+           .input = none, .output = "the number of bytes", .run = allocate},
+          {.name = "debug.ignore_cancel", .summary = "Sleeps with all signals blocked, whatever anyone asks",
+           .params = {milliseconds_param(1000)}, .input = none, .output = "a line of text", .run = ignore_cancel},
+          {.name = "debug.fail", .summary = "Fails with bad_input",
+           .params = {{.name = "message", .type = ParamType::kString, .help = "the error's message",
+                       .fallback = "asked to fail", .max = 1000}},
+           .input = none, .output = "nothing", .run = fail},
+          {.name = "debug.progress", .summary = "Reports its progress in steps",
+           .params = {{.name = "steps", .type = ParamType::kInteger, .help = "how many", .fallback = 10, .min = 1, .max = 1e6},
+                      milliseconds_param(50)},
+           .input = none, .output = "a line of text", .run = progress},
+          {.name = "debug.forbidden", .summary = "Tries what the sandbox forbids",
+           .params = {{.name = "call", .type = ParamType::kString, .help = "which system call", .fallback = "exec",
+                       .choices = {"exec", "kill", "fork"}}},
+           .input = none, .output = "a line of text, when it was allowed", .run = forbidden},
+          {.name = "debug.produce", .summary = "Returns a result of a given size: byte i is i mod 251",
+           .params = {{.name = "bytes", .type = ParamType::kInteger, .help = "size of the result", .required = true,
+                       .min = 0, .max = 1e12}},
+           .input = none, .output = "that many bytes", .run = produce},
+      }};
+}
+
+}  // namespace
+
+QUERN_JOB_MODULE(describe_module)
