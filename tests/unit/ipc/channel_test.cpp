@@ -1,0 +1,88 @@
+#include "ipc/channel.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <thread>
+
+namespace quern::ipc {
+namespace {
+
+const Geometry kSmall{.slots = 4, .input_extent_bytes = 4096, .output_extent_bytes = 8192};
+
+TEST(Geometry, AcceptsOnlyPowersOfTwoAndWholePages) {
+  EXPECT_TRUE(kSmall.valid());
+  EXPECT_FALSE((Geometry{.slots = 3}).valid());
+  EXPECT_FALSE((Geometry{.slots = 0}).valid());
+  EXPECT_FALSE((Geometry{.slots = 2048}).valid());
+  EXPECT_FALSE((Geometry{.input_extent_bytes = 100}).valid());
+  EXPECT_FALSE((Geometry{.output_extent_bytes = 0}).valid());
+}
+
+TEST(Channel, TheWorkerSeesWhatTheSupervisorMade) {
+  auto created = Channel::create(kSmall, 42);
+  ASSERT_TRUE(created);
+  auto opened = Channel::open(created->fd.get());
+  ASSERT_TRUE(opened);
+  EXPECT_EQ(opened->geometry(), kSmall);
+  EXPECT_EQ(opened->header().incarnation, 42U);
+  created->channel.input(5)[0] = std::byte{7};
+  EXPECT_EQ(opened->input(1)[0], std::byte{7}) << "position 5 uses slot 1 of 4";
+}
+
+TEST(Channel, SlotsDoNotOverlap) {
+  auto created = Channel::create(kSmall, 1);
+  ASSERT_TRUE(created);
+  const Channel& channel = created->channel;
+  for (std::uint64_t p = 0; p + 1 < kSmall.slots; ++p) {
+    EXPECT_EQ(channel.input(p).data() + kSmall.input_extent_bytes, channel.input(p + 1).data());
+    EXPECT_EQ(channel.output(p).data() + kSmall.output_extent_bytes, channel.output(p + 1).data());
+    EXPECT_EQ(channel.result_parts(p).data() + kResultPartsMax, channel.result_parts(p + 1).data());
+  }
+  EXPECT_EQ(channel.output(3).data() + kSmall.output_extent_bytes,
+            reinterpret_cast<std::byte*>(&channel.header()) + kSmall.total_bytes());
+}
+
+TEST(Channel, CanNeitherShrinkNorGrow) {
+  auto created = Channel::create(kSmall, 1);
+  ASSERT_TRUE(created);
+  EXPECT_NE(::ftruncate(created->fd.get(), 0), 0);
+  EXPECT_NE(::ftruncate(created->fd.get(), static_cast<off_t>(kSmall.total_bytes() * 2)), 0);
+}
+
+TEST(Channel, OfAnotherLayoutIsRefused) {
+  auto created = Channel::create(kSmall, 1);
+  ASSERT_TRUE(created);
+  created->channel.header().layout_version = 99;
+  EXPECT_FALSE(Channel::open(created->fd.get()));
+  created->channel.header().layout_version = kChannelLayoutVersion;
+  created->channel.header().slots = 8;
+  EXPECT_FALSE(Channel::open(created->fd.get()));
+}
+
+TEST(Progress, IsReadWholeWhileItIsWritten) {
+  auto created = Channel::create(kSmall, 1);
+  ASSERT_TRUE(created);
+  ChannelHeader& header = created->channel.header();
+  constexpr std::uint64_t kRounds = 200'000;
+  std::thread writer([&] {
+    for (std::uint64_t i = 1; i <= kRounds; ++i) store_progress(header, 9, {i, 2 * i});
+  });
+  std::uint64_t seen = 0;
+  while (seen < kRounds) {
+    ProgressView view;
+    if (!load_progress(header, 9, view)) continue;
+    ASSERT_EQ(view.total, 2 * view.done);
+    ASSERT_GE(view.done, seen);
+    seen = view.done;
+  }
+  writer.join();
+  ProgressView view;
+  EXPECT_FALSE(load_progress(header, 8, view)) << "of another position";
+  header.progress_version.fetch_add(1);
+  EXPECT_FALSE(load_progress(header, 9, view)) << "a writer that died in the middle";
+}
+
+}  // namespace
+}  // namespace quern::ipc

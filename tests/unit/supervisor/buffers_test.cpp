@@ -1,0 +1,139 @@
+// A session's two buffers, over real socket pairs.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <string>
+#include <thread>
+
+#include "ipc/memfd.h"
+#include "supervisor/in_buffer.h"
+#include "supervisor/out_queue.h"
+
+namespace quern::supervisor {
+namespace {
+
+struct Stream {
+  Stream() {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) std::abort();
+    a.reset(ends[0]);
+    b.reset(ends[1]);
+  }
+  unique_fd a;
+  unique_fd b;
+};
+
+std::string drain(int socket) {
+  std::string all;
+  char buffer[65536];
+  for (ssize_t n = 0; (n = ::read(socket, buffer, sizeof buffer)) > 0;) all.append(buffer, static_cast<std::size_t>(n));
+  return all;
+}
+
+void append(OutQueue& queue, std::string_view text) {
+  auto& bytes = queue.frame(text.size());
+  const auto raw = ipc::as_bytes(text);
+  bytes.insert(bytes.end(), raw.begin(), raw.end());
+}
+
+TEST(OutQueue, SendsManyFramesInOrder) {
+  const Stream stream;
+  OutQueue queue;
+  std::string expected;
+  for (int i = 0; i < 1000; ++i) {
+    append(queue, std::to_string(i) + ",");
+    expected += std::to_string(i) + ",";
+  }
+  EXPECT_EQ(queue.bytes(), expected.size());
+  EXPECT_EQ(*queue.send(stream.a.get()), ipc::IoStatus::kDone);
+  EXPECT_TRUE(queue.empty());
+  EXPECT_EQ(drain(stream.b.get()), expected);
+}
+
+TEST(OutQueue, ContinuesWhereAFullSocketStoppedIt) {
+  const Stream stream;
+  OutQueue queue;
+  std::string expected;
+  for (int i = 0; i < 100; ++i) {
+    const std::string frame(30'000, static_cast<char>('a' + i % 26));
+    append(queue, frame);
+    expected += frame;
+  }
+  std::string received;
+  while (*queue.send(stream.a.get()) == ipc::IoStatus::kWouldBlock) received += drain(stream.b.get());
+  received += drain(stream.b.get());
+  EXPECT_EQ(received, expected);
+}
+
+TEST(OutQueue, AMemfdsContentsTakeTheirPlaceBetweenFrames) {
+  const Stream stream;
+  OutQueue queue;
+  append(queue, "head ");
+  auto memfd = ipc::memfd_from("test", ipc::as_bytes(std::string(300'000, 'x')));
+  ASSERT_TRUE(memfd);
+  queue.append_file(std::move(*memfd), 300'000);
+  append(queue, " tail");
+  std::string received;
+  while (*queue.send(stream.a.get()) == ipc::IoStatus::kWouldBlock) received += drain(stream.b.get());
+  received += drain(stream.b.get());
+  EXPECT_EQ(received, "head " + std::string(300'000, 'x') + " tail");
+}
+
+TEST(OutQueue, DescriptorsTravelWithTheirFrame) {
+  const Stream stream;
+  OutQueue queue;
+  append(queue, "first");
+  auto memfd = ipc::memfd_from("test", ipc::as_bytes("payload"));
+  ASSERT_TRUE(memfd);
+  std::vector<unique_fd> fds;
+  fds.push_back(std::move(*memfd));
+  auto& bytes = queue.frame(6, std::move(fds));
+  const auto raw = ipc::as_bytes("second");
+  bytes.insert(bytes.end(), raw.begin(), raw.end());
+  ASSERT_EQ(*queue.send(stream.a.get()), ipc::IoStatus::kDone);
+  InBuffer in;
+  while (in.bytes().size() < 11) ASSERT_TRUE(in.receive(stream.b.get(), 11));
+  EXPECT_EQ(ipc::as_text(in.bytes()), "firstsecond");
+  const auto received = in.take_fds(1);
+  ASSERT_EQ(received.size(), 1U);
+  EXPECT_EQ(*ipc::sealed_size(received[0].get()), 7U);
+}
+
+TEST(OutQueue, APeerThatIsGoneIsSeen) {
+  Stream stream;
+  stream.b.reset();
+  OutQueue queue;
+  append(queue, "x");
+  EXPECT_EQ(*queue.send(stream.a.get()), ipc::IoStatus::kClosed);
+}
+
+TEST(InBuffer, GrowsForALargeFrameOnlyAsItArrivesAndKeepsEveryByte) {
+  const Stream stream;
+  std::string sent;
+  for (int i = 0; i < 400'000; ++i) sent += static_cast<char>('a' + i % 23);
+  std::thread writer([&] {
+    ::fcntl(stream.a.get(), F_SETFL, 0);
+    for (std::size_t at = 0; at < sent.size();) at += static_cast<std::size_t>(::write(stream.a.get(), sent.data() + at, std::min<std::size_t>(sent.size() - at, 7'001)));
+  });
+  InBuffer in;
+  ::fcntl(stream.b.get(), F_SETFL, 0);
+  while (in.bytes().size() < sent.size()) ASSERT_TRUE(in.receive(stream.b.get(), sent.size()));
+  writer.join();
+  EXPECT_EQ(ipc::as_text(in.bytes()), sent);
+}
+
+TEST(InBuffer, ConsumedSecretsAreGone) {
+  const Stream stream;
+  ASSERT_EQ(::write(stream.a.get(), "secretpublic", 12), 12);
+  InBuffer in;
+  ASSERT_TRUE(in.receive(stream.b.get(), 12));
+  const std::byte* where = in.bytes().data();
+  in.consume(6, true);
+  EXPECT_EQ(ipc::as_text(in.bytes()), "public");
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(where[i], std::byte{0});
+}
+
+}  // namespace
+}  // namespace quern::supervisor
