@@ -2,6 +2,7 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
+#include <cmath>
 
 namespace quern::sdk {
 namespace {
@@ -18,12 +19,19 @@ std::string_view type_name(ParamType type) {
   return "unknown";
 }
 
+// 100, not 1E2: a bound of integers is shown as one.
+json::value bound(double value) {
+  constexpr double kExactMax = 9007199254740992.0;  // 2^53
+  if (std::nearbyint(value) == value && std::abs(value) <= kExactMax) return static_cast<std::int64_t>(value);
+  return value;
+}
+
 json::object describe(const ParamSpec& spec) {
   json::object object{
       {"name", spec.name}, {"type", type_name(spec.type)}, {"help", spec.help}, {"required", spec.required}};
   if (!spec.fallback.is_null()) object["default"] = spec.fallback;
-  if (spec.min) object["min"] = *spec.min;
-  if (spec.max) object["max"] = *spec.max;
+  if (spec.min) object["min"] = bound(*spec.min);
+  if (spec.max) object["max"] = bound(*spec.max);
   if (!spec.choices.empty()) {
     json::array choices;
     for (const std::string& choice : spec.choices) choices.emplace_back(choice);

@@ -4,9 +4,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <cmath>
+#include <utility>
+
+#include "worker/sdk/flat_object.h"
 
 namespace quern::sdk {
 namespace {
@@ -17,10 +19,19 @@ namespace json = boost::json;
   throw JobError(JobErrorCode::kInvalidArgument, message, std::string(field));
 }
 
+// The value in a message. Free text is not repeated there: it may be a stored hash, and messages are logged.
+std::string show(const ParamSpec& spec, const json::value& value) {
+  if (value.is_object()) return "an object";
+  if (value.is_array()) return "a list";
+  if (value.is_double()) return fmt::format("{}", value.get_double());  // 80.5; JSON's writer says 8.05E1
+  if (!value.is_string()) return json::serialize(value);
+  const json::string& text = value.get_string();
+  if (spec.type == ParamType::kString && spec.choices.empty()) return fmt::format("{} bytes", text.size());
+  return text.size() > 40 ? "a longer string" : json::serialize(value);
+}
+
 [[noreturn]] void refuse_value(const ParamSpec& spec, const json::value& value) {
-  std::string shown = json::serialize(value);
-  if (shown.size() > 64) shown = shown.substr(0, 61) + "...";
-  refuse(fmt::format("{} must be {} (got {})", spec.name, describe_allowed(spec), shown), spec.name);
+  refuse(fmt::format("{} must be {} (got {})", spec.name, describe_allowed(spec), show(spec, value)), spec.name);
 }
 
 std::string_view type_words(ParamType type) {
@@ -33,9 +44,10 @@ std::string_view type_words(ParamType type) {
   return "a value";
 }
 
-// JSON has one kind of number: 80, 80.0 and 8e1 are all the integer 80.
+// JSON has one kind of number: 80, 80.0 and 8e1 are all the integer 80. (Boost.JSON's uint64 is a number
+// that int64 can't hold.)
 bool integral(const json::value& value) {
-  if (value.is_int64() || value.is_uint64()) return true;
+  if (value.is_int64()) return true;
   constexpr double kExactMax = 9007199254740992.0;  // 2^53: beyond it doubles skip integers
   return value.is_double() && std::nearbyint(value.get_double()) == value.get_double() &&
          std::abs(value.get_double()) <= kExactMax;
@@ -97,11 +109,7 @@ std::size_t difference(std::string_view a, std::string_view b) {
 json::object parse(std::string_view text, const json::storage_ptr& storage) {
   if (text.size() > kParamsBytesMax) refuse("params must be at most 64 KiB of JSON; send data as input parts", "params");
   if (text.empty()) return json::object(storage);
-  boost::system::error_code failure;
-  json::value value = json::parse(text, failure, storage, {.max_depth = 4});
-  if (failure) refuse(fmt::format("params must be a JSON object: {}", failure.message()), "params");
-  if (!value.is_object()) refuse("params must be a JSON object", "params");
-  return std::move(value.get_object());
+  return parse_flat_object(text, storage);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/storage_ptr.hpp>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "worker/sdk/job.h"
@@ -17,7 +18,8 @@ namespace quern::sdk {
 // Parameters are small: a document above this is refused before it is parsed.
 inline constexpr std::size_t kParamsBytesMax = 64U << 10;
 
-// `text` is a JSON object, or empty for none. The object's memory comes from `storage`.
+// `text` is a JSON object, or empty for none; a name that stands twice is refused. The object's memory
+// comes from `storage`.
 [[nodiscard]] boost::json::object check_params(std::span<const ParamSpec> specs, std::string_view text,
                                                const boost::json::storage_ptr& storage);
 

@@ -1,0 +1,36 @@
+#include "worker/sdk/describe.h"
+
+#include <gmock/gmock.h>
+
+#include <boost/json/parse.hpp>
+
+namespace quern::sdk {
+namespace {
+
+TEST(Describe, AKindIsOneJsonObject) {
+  const Kind kind{.name = "mill.grind",
+                  .summary = "Grinds",
+                  .params = {{.name = "rounds", .type = ParamType::kInteger, .help = "how many", .fallback = 3, .min = 1, .max = 1e6},
+                             {.name = "grain", .help = "which", .required = true, .choices = {"rye", "oat"}},
+                             {.name = "gap", .type = ParamType::kNumber, .help = "in mm", .min = 0.25}},
+                  .input = {.parts_min = 1, .parts_max = 2, .help = "grain"},
+                  .output = "flour",
+                  .sensitive = true,
+                  .run = {}};
+  EXPECT_EQ(boost::json::parse(describe(kind)), boost::json::parse(R"({
+    "name": "mill.grind", "summary": "Grinds", "output": "flour", "sensitive": true,
+    "input": {"parts_min": 1, "parts_max": 2, "help": "grain"},
+    "params": [
+      {"name": "rounds", "type": "integer", "help": "how many", "required": false, "default": 3, "min": 1, "max": 1000000},
+      {"name": "grain", "type": "string", "help": "which", "required": true, "choices": ["rye", "oat"]},
+      {"name": "gap", "type": "number", "help": "in mm", "required": false, "min": 0.25}]})"));
+}
+
+TEST(Describe, WholeBoundsAreWrittenAsWholeNumbers) {
+  const Kind kind{.name = "a.b", .summary = "", .params = {{.name = "n", .type = ParamType::kInteger, .help = "", .min = 1, .max = 268'402'689}},
+                  .input = {}, .output = "", .run = {}};
+  EXPECT_THAT(describe(kind), testing::HasSubstr(R"("min":1,"max":268402689)"));
+}
+
+}  // namespace
+}  // namespace quern::sdk
