@@ -1,0 +1,213 @@
+// Death in all its forms: of workers, of templates, of the supervisor. Each accepted job gets exactly
+// one answer, and jobs beside it never notice.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <boost/json/array.hpp>
+#include <fstream>
+#include <random>
+
+#include "tests/integration/server.h"
+
+namespace quern::test {
+namespace {
+
+using client::Job;
+using client::Part;
+using ::testing::HasSubstr;
+
+Job job(std::string kind, std::string params = "") { return {.kind = std::move(kind), .params_json = std::move(params)}; }
+
+TEST(WorkerDeath, AKilledWorkersJobIsAnsweredByAFreshOne) {
+  const Server server;
+  client::Client client = server.connect();
+  auto answer = client.submit(job("debug.sleep", R"({"ms":300})"));
+  const pid_t victim = server.busy_worker();
+  const auto killed_at = std::chrono::steady_clock::now();
+  ASSERT_EQ(::kill(victim, SIGSEGV), 0);
+  const auto result = answer.get();
+  const auto took = std::chrono::steady_clock::now() - killed_at;
+  ASSERT_TRUE(result) << to_string(result.error());
+  EXPECT_EQ(result->info.attempts, 2U);
+  EXPECT_LT(took, 300ms + 2s) << "the work's own time and a generous bound for a loaded machine";
+  EXPECT_EQ(server.deaths("signaled"), 1U);
+  EXPECT_THAT(std::string(server.pool().at("last_death").at("cause").as_string()), HasSubstr("SIGSEGV"));
+}
+
+TEST(WorkerDeath, AnExitIsADeathWithItsCode) {
+  const Server server;
+  client::Client client = server.connect();
+  const auto retried = client.run(job("debug.exit", R"({"code":3,"until_attempt":2})"));
+  ASSERT_TRUE(retried) << to_string(retried.error());
+  EXPECT_EQ(retried->info.attempts, 2U);
+  EXPECT_EQ(server.deaths("exited"), 1U);
+  const auto failed = client.run(job("debug.exit", R"({"code":0})"));
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().cause, (Cause{CauseKind::kExited, 0})) << "even an exit 0 in the middle of a job";
+}
+
+TEST(WorkerDeath, AJobThatAlwaysCrashesFailsNamingTheSignalAndOthersNeverNotice) {
+  const Server server;
+  client::Client client = server.connect();
+  std::vector<std::future<Result<client::JobResult>>> neighbours;
+  neighbours.push_back(client.submit(job("debug.sleep", R"({"ms":400})")));
+  (void)server.busy_worker();
+  auto poison = job("debug.crash", R"({"signal":6})");
+  poison.options.attempts = 3;
+  const auto failed = client.run(std::move(poison));
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code, ErrorCode::kWorkerCrashed);
+  EXPECT_EQ(failed.error().cause, (Cause{CauseKind::kSignaled, SIGABRT}));
+  EXPECT_GT(failed.error().job_id, 0U);
+  for (auto& neighbour : neighbours) {
+    const auto result = neighbour.get();
+    ASSERT_TRUE(result) << to_string(result.error());
+    EXPECT_EQ(result->info.attempts, 1U) << "it was never disturbed";
+  }
+  EXPECT_EQ(server.deaths("signaled"), 3U);
+}
+
+TEST(WorkerDeath, OneAttemptMeansAtMostOnce) {
+  const Server server;
+  client::Client client = server.connect();
+  auto once = job("debug.crash", R"({"until_attempt":2})");
+  once.options.attempts = 1;
+  EXPECT_EQ(client.run(std::move(once)).error().code, ErrorCode::kWorkerCrashed);
+}
+
+TEST(WorkerDeath, WhatTheSandboxForbidsIsNamed) {
+  const Server server;
+  client::Client client = server.connect();
+  for (const char* call : {"exec", "kill"}) {
+    auto attempt = job("debug.forbidden", std::string("{\"call\":\"") + call + "\"}");
+    attempt.options.attempts = 1;
+    const auto failed = client.run(std::move(attempt));
+    ASSERT_FALSE(failed) << call;
+    EXPECT_EQ(failed.error().cause.kind, CauseKind::kSandboxViolation) << call;
+  }
+}
+
+TEST(WorkerDeath, ACrashLoopBacksOffAndEndsByItself) {
+  const Server server(debug_pool("attempts = 1\n"));
+  client::Client client = server.connect();
+  for (int i = 0; i < 8; ++i) EXPECT_FALSE(client.run(job("debug.crash")));
+  EXPECT_EQ(server.deaths("signaled"), 8U);
+  const auto result = client.run(job("debug.noop"));
+  EXPECT_TRUE(result) << "queued until a worker is back";
+  EXPECT_TRUE(eventually([&] { return server.pool().at("state").as_string() == "running"; }));
+  EXPECT_THAT(server.log(), HasSubstr("event=pool_degraded"));
+}
+
+TEST(WorkerDeath, AStormOfKillsLosesNoJob) {
+  const Server server(debug_pool("attempts = 10\nqueue_jobs_max = 5000\n"));
+  client::Client client = server.connect();
+  constexpr int kJobs = 3000;
+  std::atomic<int> right{0};
+  std::atomic<int> answered{0};
+  for (int i = 0; i < kJobs; ++i) {
+    Job echo{.kind = i % 3 == 0 ? "debug.sleep" : "debug.echo"};
+    if (i % 3 == 0) {
+      echo.params_json = R"({"ms":1})";
+    } else {
+      echo.parts = {Part::copy(std::to_string(i))};
+    }
+    client.submit(std::move(echo), [&, i](Result<client::JobResult> result) {
+      if (result && (i % 3 == 0 || result->parts[0].text() == std::to_string(i))) ++right;
+      ++answered;
+    });
+  }
+  std::minstd_rand random(3);
+  while (answered < kJobs) {
+    const auto pool = server.pool();
+    const auto& workers = pool.at("workers").as_array();
+    if (!workers.empty()) {
+      const auto pid = static_cast<pid_t>(workers[random() % workers.size()].at("pid").as_int64());
+      if (pid > 0) ::kill(pid, SIGKILL);
+    }
+    ASSERT_TRUE(eventually([&, before = answered.load()] { return answered > before || answered == kJobs; }, 30s)) << "nothing moves";
+  }
+  EXPECT_EQ(right, kJobs);
+  EXPECT_GT(server.deaths("signaled"), 3U);
+}
+
+TEST(TemplateDeath, WorkersLiveOnAndItIsStartedAgain) {
+  const Server server;
+  client::Client client = server.connect();
+  auto running = client.submit(job("debug.sleep", R"({"ms":300})"));
+  const pid_t busy = server.busy_worker();
+  pid_t template_pid = -1;
+  const auto pool = server.pool();
+  for (const pid_t child : server.children()) {
+    bool worker = false;
+    for (const auto& each : pool.at("workers").as_array()) worker |= each.at("pid").as_int64() == child;
+    if (!worker) template_pid = child;
+  }
+  ASSERT_GT(template_pid, 0);
+  ::kill(template_pid, SIGKILL);
+  EXPECT_TRUE(eventually([&] { return server.log().find("event=template_restarted") != std::string::npos; }));
+  ::kill(busy, SIGKILL);  // and the new one can fork
+  const auto result = running.get();
+  ASSERT_TRUE(result) << to_string(result.error());
+  EXPECT_EQ(result->info.attempts, 2U);
+}
+
+TEST(SupervisorDeath, LeavesNoProcessAndNothingThatBlocksTheNextStart) {
+  Server server;
+  client::Client client = server.connect();
+  auto running = client.submit(job("debug.sleep", R"({"ms":20000})"));
+  (void)server.busy_worker();
+  const auto children = server.children();
+  ASSERT_EQ(children.size(), 3U) << "a template and two workers";
+  server.signal(SIGKILL);
+  EXPECT_EQ(server.wait(), 128 + SIGKILL);
+  for (const pid_t child : children) {
+    EXPECT_TRUE(eventually([&] {
+      std::ifstream stat("/proc/" + std::to_string(child) + "/stat");
+      std::string text((std::istreambuf_iterator<char>(stat)), {});
+      return text.empty() || text.find(") Z ") != std::string::npos;
+    })) << child;
+  }
+  EXPECT_EQ(running.get().error().code, ErrorCode::kUnreachable);
+  server.start();
+  EXPECT_TRUE(server.connect().run(job("debug.noop")));
+}
+
+TEST(SupervisorDeath, ASecondInstanceIsRefused) {
+  const Server server;
+  const auto second = run({QUERND, "--runtime-dir", server.directory()});
+  EXPECT_EQ(second.exit_code, 1);
+  EXPECT_THAT(second.err, HasSubstr("another quernd is running"));
+  EXPECT_TRUE(server.connect().ping()) << "and the first one's sockets are untouched";
+}
+
+TEST(Leaks, AThousandJobsAndDeathsLeaveNoDescriptorBehind) {
+  const Server server(debug_pool("attempts = 1\n"));
+  const auto round = [&] {
+    client::Client client = server.connect();
+    std::vector<std::future<Result<client::JobResult>>> answers;
+    for (int i = 0; i < 50; ++i) {
+      answers.push_back(client.submit({.kind = "debug.echo", .parts = {Part::copy(std::string(100'000, 'x'))}}));
+      if (i % 10 == 0) answers.push_back(client.submit(job("debug.crash")));
+      answers.push_back(client.submit(job("debug.noop")));
+    }
+    for (auto& answer : answers) (void)answer.get();
+  };
+  round();
+  const auto settled = [&] {
+    return eventually([&] {
+      const auto pool = server.pool();
+      return pool.at("workers").as_array().size() == 2 && server.status().at("clients").to_number<int>() == 1;
+    });
+  };
+  ASSERT_TRUE(settled());
+  const std::size_t before = server.open_fds();
+  for (int i = 0; i < 5; ++i) round();
+  ASSERT_TRUE(settled());
+  EXPECT_TRUE(eventually([&] { return server.open_fds() <= before; })) << before << " before, " << server.open_fds() << " now";
+}
+
+}  // namespace
+}  // namespace quern::test

@@ -1,0 +1,199 @@
+#include "tests/integration/server.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <boost/json/array.hpp>
+#include <boost/json/parse.hpp>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <sstream>
+#include <thread>
+
+#include "client/cli/ping.h"
+
+namespace quern::test {
+namespace {
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+pid_t spawn(const std::vector<std::string>& command, int in, int out, int err) {
+  std::vector<char*> argv;
+  for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_adddup2(&actions, in, 0);
+  ::posix_spawn_file_actions_adddup2(&actions, out, 1);
+  ::posix_spawn_file_actions_adddup2(&actions, err, 2);
+  pid_t pid = -1;
+  const int failure = ::posix_spawn(&pid, argv[0], &actions, nullptr, argv.data(), environ);
+  ::posix_spawn_file_actions_destroy(&actions);
+  if (failure != 0) ADD_FAILURE() << "can't run " << command[0] << ": " << ::strerrordesc_np(failure);
+  return pid;
+}
+
+int exit_code_of(pid_t pid) {
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+}  // namespace
+
+bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(2ms);  // between two looks at the condition
+  }
+  return true;
+}
+
+Server::Server(std::string config) {
+  std::string pattern = ::testing::TempDir() + "quern.XXXXXX";
+  if (::mkdtemp(pattern.data()) == nullptr) std::abort();
+  directory_ = pattern;
+  config_path_ = directory_ + "/quern.toml";
+  std::ofstream(config_path_) << (config.empty() ? debug_pool() : config);
+  start();
+}
+
+void Server::start() {
+  const unique_fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  const unique_fd log(::open((directory_ + "/log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  pid_ = spawn({QUERND, "--config", config_path_, "--runtime-dir", directory_}, null.get(), log.get(), log.get());
+  const auto up = cli::ping(socket_path(), 30s);
+  EXPECT_TRUE(up) << to_string(up.error()) << "\n" << this->log();
+}
+
+Server::~Server() {
+  if (pid_ > 0) {
+    const auto left = children();
+    signal(SIGTERM);
+    EXPECT_EQ(wait(), 0) << log();
+    for (const pid_t child : left) {
+      EXPECT_TRUE(eventually([&] { return ::kill(child, 0) != 0; })) << "process " << child << " outlived quernd";
+    }
+  }
+  if (::testing::Test::HasFailure()) std::fprintf(stderr, "quernd's log:\n%s\n", log().c_str());
+  std::filesystem::remove_all(directory_);
+}
+
+client::Client Server::connect() const { return client::Client({.socket_path = socket_path(), .name = "test"}); }
+
+Result<std::string> Server::operate(wire::AdminOp op, std::string_view pool, std::uint32_t value) const {
+  client::Client client({.socket_path = directory_ + "/admin.sock", .name = "test"});
+  return client.admin(op, pool, value);
+}
+
+boost::json::object Server::status() const {
+  const auto document = operate(wire::AdminOp::kStatus, "");
+  EXPECT_TRUE(document) << to_string(document.error());
+  return document ? boost::json::parse(*document).as_object() : boost::json::object{};
+}
+
+boost::json::object Server::pool(std::string_view name) const {
+  for (const auto& pool : status().at("pools").as_array()) {
+    if (name.empty() || pool.at("name").as_string() == name) return pool.as_object();
+  }
+  ADD_FAILURE() << "no pool " << name;
+  return {};
+}
+
+pid_t Server::busy_worker() const {
+  pid_t pid = -1;
+  EXPECT_TRUE(eventually([&] {
+    for (const auto& pool : status().at("pools").as_array()) {
+      for (const auto& worker : pool.at("workers").as_array()) {
+        if (worker.as_object().contains("job")) pid = static_cast<pid_t>(worker.at("pid").as_int64());
+      }
+    }
+    return pid > 0;
+  }));
+  return pid;
+}
+
+std::uint64_t Server::deaths(std::string_view cause) const {
+  const boost::json::object counts = pool().at("deaths").as_object();
+  const auto* count = counts.if_contains(cause);
+  return count == nullptr ? 0 : count->to_number<std::uint64_t>();
+}
+
+void Server::signal(int number) const { ::kill(pid_, number); }
+
+int Server::wait() { return exit_code_of(std::exchange(pid_, -1)); }
+
+std::string Server::log() const { return read_file(directory_ + "/log"); }
+
+std::size_t Server::open_fds() const {
+  std::size_t count = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(pid_) + "/fd")) ++count;
+  return count;
+}
+
+std::vector<pid_t> Server::children() const {
+  std::vector<pid_t> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    const std::string stat = read_file(entry.path() / "stat");
+    const auto end = stat.rfind(')');  // the name before it may hold anything
+    if (end == std::string::npos) continue;
+    std::istringstream rest(stat.substr(end + 1));
+    char state = 0;
+    pid_t parent = 0;
+    rest >> state >> parent;
+    if (parent == pid_ && state != 'Z') found.push_back(std::stoi(name));
+  }
+  return found;
+}
+
+Ended run(const std::vector<std::string>& command, std::string_view input) {
+  int in[2];
+  int out[2];
+  int err[2];
+  if (::pipe2(in, O_CLOEXEC) != 0 || ::pipe2(out, O_CLOEXEC) != 0 || ::pipe2(err, O_CLOEXEC) != 0) std::abort();
+  const pid_t pid = spawn(command, in[0], out[1], err[1]);
+  ::close(in[0]);
+  ::close(out[1]);
+  ::close(err[1]);
+  const auto read_all = [](int fd) {
+    std::string all;
+    char buffer[65536];
+    for (ssize_t n = 0; (n = ::read(fd, buffer, sizeof buffer)) > 0;) all.append(buffer, static_cast<std::size_t>(n));
+    ::close(fd);
+    return all;
+  };
+  auto out_text = std::async(std::launch::async, read_all, out[0]);
+  auto err_text = std::async(std::launch::async, read_all, err[0]);
+  for (std::size_t at = 0; at < input.size();) {
+    const ssize_t n = ::write(in[1], input.data() + at, input.size() - at);
+    if (n <= 0) break;
+    at += static_cast<std::size_t>(n);
+  }
+  ::close(in[1]);
+  Ended ended;
+  ended.exit_code = exit_code_of(pid);
+  ended.out = out_text.get();
+  ended.err = err_text.get();
+  return ended;
+}
+
+Ended quern(const Server& server, std::vector<std::string> arguments, std::string_view input) {
+  arguments.insert(arguments.begin(), {QUERN, "--runtime-dir", server.directory()});
+  return run(arguments, input);
+}
+
+}  // namespace quern::test

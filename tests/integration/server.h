@@ -1,0 +1,75 @@
+// A real quernd for a test: its own runtime directory and configuration, started and waited for,
+// stopped and looked after. Every wait is on a condition with a bound.
+#pragma once
+
+#include <sys/types.h>
+
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+#include <chrono>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "client/client.h"
+#include "common/unique_fd.h"
+
+namespace quern::test {
+
+using namespace std::chrono_literals;
+
+// Polls `condition` until it is true; false when `limit` passes first.
+bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit = 10s);
+
+class Server {
+ public:
+  // `config`: TOML; "" for two workers of module debug. Starts and waits until it serves.
+  explicit Server(std::string config = "");
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  [[nodiscard]] client::Client connect() const;
+  [[nodiscard]] boost::json::object status() const;
+  // The status of a pool; the first one without a name.
+  [[nodiscard]] boost::json::object pool(std::string_view name = {}) const;
+  [[nodiscard]] Result<std::string> operate(wire::AdminOp op, std::string_view pool, std::uint32_t value = 0) const;
+  // The pid of a worker that runs a job, waited for.
+  [[nodiscard]] pid_t busy_worker() const;
+  [[nodiscard]] std::uint64_t deaths(std::string_view cause) const;
+
+  void signal(int number) const;
+  // Waits for the end; the exit code, or 128 + signal.
+  int wait();
+  void start();
+
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  [[nodiscard]] const std::string& directory() const { return directory_; }
+  [[nodiscard]] std::string socket_path() const { return directory_ + "/quern.sock"; }
+  [[nodiscard]] std::string log() const;
+  [[nodiscard]] std::size_t open_fds() const;
+  // Every descendant: template and workers.
+  [[nodiscard]] std::vector<pid_t> children() const;
+
+ private:
+  std::string directory_;
+  std::string config_path_;
+  pid_t pid_ = -1;
+};
+
+[[nodiscard]] inline std::string debug_pool(std::string_view more = "") {
+  return "[pools.debug]\nmodules = ['debug']\nworkers = 2\ncancel_grace_ms = 200\n" + std::string(more);
+}
+
+struct Ended {
+  int exit_code = 0;
+  std::string out;
+  std::string err;
+};
+// Runs a command to its end with `input` on its standard input.
+Ended run(const std::vector<std::string>& command, std::string_view input = "");
+
+// `quern` with this server's directory.
+Ended quern(const Server& server, std::vector<std::string> arguments, std::string_view input = "");
+
+}  // namespace quern::test
