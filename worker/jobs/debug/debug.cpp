@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -63,9 +64,14 @@ void exit(sdk::Job& job) {
   job.output().write(fmt::format("survived attempt {}\n", job.attempt()));
 }
 
-[[noreturn]] void die_by(int signal) {
-  if (signal == SIGSEGV) *static_cast<int volatile*>(nullptr) = 1;  // the real thing, not an imitation
+// With the default disposition and unblocked, whatever the process, or a sanitizer in it, has set up.
+[[noreturn]] __attribute__((no_sanitize_undefined)) void die_by(int signal) {
   ::signal(signal, SIG_DFL);
+  sigset_t only;
+  ::sigemptyset(&only);
+  ::sigaddset(&only, signal);
+  ::sigprocmask(SIG_UNBLOCK, &only, nullptr);
+  if (signal == SIGSEGV) *static_cast<int volatile*>(nullptr) = 1;  // the real thing, not an imitation
   ::raise(signal);
   ::_exit(127);  // a signal that does not kill
 }
@@ -95,8 +101,12 @@ void ignore_cancel(sdk::Job& job) {
   job.output().write("ignored\n");
 }
 
+// In the order of sdk::JobErrorCode.
+const std::vector<std::string> kErrorCodes{"invalid_argument", "bad_input", "too_large", "out_of_memory", "cancelled", "internal"};
+
 void fail(sdk::Job& job) {
-  throw sdk::JobError(sdk::JobErrorCode::kBadInput, std::string(job.string("message")));
+  const auto code = std::ranges::find(kErrorCodes, job.string("code")) - kErrorCodes.begin();
+  throw sdk::JobError(static_cast<sdk::JobErrorCode>(code), std::string(job.string("message")), std::string(job.string("field")));
 }
 
 void progress(sdk::Job& job) {
@@ -128,6 +138,7 @@ void produce(sdk::Job& job) {
   sdk::Output& output = job.output();
   constexpr std::size_t kChunk = 1U << 20;
   for (std::size_t done = 0; done < bytes;) {
+    job.throw_if_cancelled();
     const std::size_t n = std::min(kChunk, bytes - done);
     const auto room = output.prepare(n);
     for (std::size_t i = 0; i < n; ++i) room[i] = static_cast<std::byte>((done + i) % 251);
@@ -177,9 +188,12 @@ sdk::Module describe_module() {
            .input = none, .output = "the number of bytes", .run = allocate},
           {.name = "debug.ignore_cancel", .summary = "Sleeps with all signals blocked, whatever anyone asks",
            .params = {milliseconds_param(1000)}, .input = none, .output = "a line of text", .run = ignore_cancel},
-          {.name = "debug.fail", .summary = "Fails with bad_input",
-           .params = {{.name = "message", .type = ParamType::kString, .help = "the error's message",
-                       .fallback = "asked to fail", .max = 1000}},
+          {.name = "debug.fail", .summary = "Fails with an error",
+           .params = {{.name = "code", .type = ParamType::kString, .help = "the error's code", .fallback = "bad_input",
+                       .choices = kErrorCodes},
+                      {.name = "message", .type = ParamType::kString, .help = "the error's message",
+                       .fallback = "asked to fail", .max = 1000},
+                      {.name = "field", .type = ParamType::kString, .help = "the error's field", .fallback = "", .max = 64}},
            .input = none, .output = "nothing", .run = fail},
           {.name = "debug.progress", .summary = "Reports its progress in steps",
            .params = {{.name = "steps", .type = ParamType::kInteger, .help = "how many", .fallback = 10, .min = 1, .max = 1e6},
