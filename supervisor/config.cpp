@@ -124,7 +124,6 @@ Result<Config> read_config(Result<TomlDocument> document) {
   read_server(*document, config);
   read_limits(*document, config);
   read_log(*document, config);
-  read_pools(*document, config);
   TomlTable root = document->table("");
   for (const std::string& section : root.tables()) {
     if (section != "server" && section != "limits" && section != "log" && section != "pools") {
@@ -132,6 +131,7 @@ Result<Config> read_config(Result<TomlDocument> document) {
     }
   }
   root.finish();
+  read_pools(*document, config);
   if (document->error()) return *document->error();
   return config;
 }

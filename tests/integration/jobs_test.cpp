@@ -10,6 +10,7 @@
 #include <boost/asio/use_future.hpp>
 #include <atomic>
 #include <fstream>
+#include <thread>
 
 #include "tests/integration/server.h"
 
@@ -68,7 +69,10 @@ TEST(Jobs, ACoroutineAwaitsItsResult) {
   auto text = boost::asio::co_spawn(
       io,
       [&]() -> boost::asio::awaitable<std::string> {
-        const auto result = co_await client.async_run({.kind = "debug.echo", .parts = {Part::copy("grain")}}, boost::asio::use_awaitable);
+        Job job;
+        job.kind = "debug.echo";
+        job.parts.push_back(Part::copy("grain"));
+        const auto result = co_await client.async_run(std::move(job), boost::asio::use_awaitable);
         co_return result ? std::string(result->parts[0].text()) : to_string(result.error());
       },
       boost::asio::use_future);

@@ -199,7 +199,8 @@ TEST(Restart, ReplacesEveryWorkerUnderLoadAndLosesNothing) {
   client::Client client = server.connect();
   const auto pids = [&] {
     std::set<std::int64_t> found;
-    for (const auto& worker : server.pool().at("workers").as_array()) found.insert(worker.at("pid").as_int64());
+    const auto pool = server.pool();
+    for (const auto& worker : pool.at("workers").as_array()) found.insert(worker.at("pid").as_int64());
     return found;
   };
   const auto before = pids();

@@ -105,7 +105,8 @@ boost::json::object Server::status() const {
 }
 
 boost::json::object Server::pool(std::string_view name) const {
-  for (const auto& pool : status().at("pools").as_array()) {
+  const boost::json::object document = status();
+  for (const auto& pool : document.at("pools").as_array()) {
     if (name.empty() || pool.at("name").as_string() == name) return pool.as_object();
   }
   ADD_FAILURE() << "no pool " << name;
@@ -115,7 +116,8 @@ boost::json::object Server::pool(std::string_view name) const {
 pid_t Server::busy_worker() const {
   pid_t pid = -1;
   EXPECT_TRUE(eventually([&] {
-    for (const auto& pool : status().at("pools").as_array()) {
+    const boost::json::object document = status();
+    for (const auto& pool : document.at("pools").as_array()) {
       for (const auto& worker : pool.at("workers").as_array()) {
         if (worker.as_object().contains("job")) pid = static_cast<pid_t>(worker.at("pid").as_int64());
       }
