@@ -1,0 +1,71 @@
+#include "bench/server.h"
+
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+
+#include "client/cli/ping.h"
+#include "ipc/fd_passing.h"
+
+namespace quern::bench {
+
+BenchServer::BenchServer(std::string_view config) {
+  std::string pattern = (std::filesystem::temp_directory_path() / "quern-bench.XXXXXX").string();
+  if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp");
+  directory_ = pattern;
+  const std::string path = directory_ + "/quern.toml";
+  std::ofstream(path) << "[log]\nlevel = 'error'\n" << config;
+  std::string program = QUERND;
+  std::string words[] = {"--config", path, "--runtime-dir", directory_};
+  char* argv[] = {program.data(), words[0].data(), words[1].data(), words[2].data(), words[3].data(), nullptr};
+  if (::posix_spawn(&pid_, QUERND, nullptr, nullptr, argv, environ) != 0) throw std::runtime_error("can't start quernd");
+  if (!cli::ping(socket_path(), std::chrono::seconds(30))) throw std::runtime_error("quernd did not start");
+}
+
+BenchServer::~BenchServer() {
+  ::kill(pid_, SIGTERM);
+  ::waitpid(pid_, nullptr, 0);
+  std::filesystem::remove_all(directory_);
+}
+
+PlainClient::PlainClient(const std::string& socket_path) : socket_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  socket_path.copy(address.sun_path, sizeof address.sun_path - 1);
+  if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) throw std::runtime_error("connect");
+  wire::Buffer hello;
+  wire::encode_hello(hello, {.client_name = "bench"});
+  in_.resize(65536);
+  if (!ipc::send_with_fds(socket_.get(), hello)) throw std::runtime_error("send");
+  read_frame();
+  wire::FrameBuilder frame(frame_, wire::FrameType::kSubmit, 1);
+  wire::encode_submit_head(frame.body(), "debug.noop", {});
+  wire::encode_job_body(frame.body(), "", {});
+  frame.finish();
+}
+
+void PlainClient::noop() {
+  if (::write(socket_.get(), frame_.data(), frame_.size()) != static_cast<ssize_t>(frame_.size())) throw std::runtime_error("write");
+  read_frame();
+}
+
+void PlainClient::read_frame() {
+  std::size_t held = 0;
+  while (held < wire::kHeaderBytes || held < wire::kHeaderBytes + wire::decode_header(in_).body_bytes) {
+    const ssize_t n = ::read(socket_.get(), in_.data() + held, in_.size() - held);
+    if (n <= 0) throw std::runtime_error("quernd closed the connection");
+    held += static_cast<std::size_t>(n);
+  }
+  if (wire::decode_header(in_).type == wire::FrameType::kError) throw std::runtime_error("the no-op failed");
+}
+
+}  // namespace quern::bench

@@ -1,0 +1,43 @@
+// A quernd for the length of a benchmark, and a plain blocking client to it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "common/unique_fd.h"
+#include "ipc/wire.h"
+
+namespace quern::bench {
+
+class BenchServer {
+ public:
+  explicit BenchServer(std::string_view config);
+  ~BenchServer();
+  BenchServer(const BenchServer&) = delete;
+  BenchServer& operator=(const BenchServer&) = delete;
+  [[nodiscard]] std::string socket_path() const { return directory_ + "/quern.sock"; }
+  [[nodiscard]] std::string admin_path() const { return directory_ + "/admin.sock"; }
+
+ private:
+  std::string directory_;
+  pid_t pid_ = -1;
+};
+
+// One request at a time over a blocking socket: nothing of ours between the caller and the kernel.
+class PlainClient {
+ public:
+  explicit PlainClient(const std::string& socket_path);
+  // Submits debug.noop and waits for its answer.
+  void noop();
+
+ private:
+  void read_frame();
+  unique_fd socket_;
+  wire::Buffer frame_;
+  wire::Buffer in_;
+};
+
+}  // namespace quern::bench
