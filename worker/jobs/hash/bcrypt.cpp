@@ -1,14 +1,14 @@
 #include "worker/jobs/hash/bcrypt.h"
 
 #include <crypt.h>
+#include <fmt/format.h>
 #include <sodium.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cstring>
+#include <array>
 #include <memory>
+#include <string>
 
-#include "worker/jobs/hash/secret.h"
 #include "worker/sdk/job.h"
 
 namespace quern::hash {
@@ -16,51 +16,76 @@ namespace {
 
 constexpr std::size_t kPasswordBytesMax = 72;
 constexpr std::size_t kHashBytes = 60;
+constexpr std::size_t kSaltBytes = 16;
 
+// crypt_r's scratch: 32 KiB that hold the password's expanded key when it returns.
 struct WipedCryptData {
   crypt_data data{};
+  WipedCryptData() = default;
+  WipedCryptData(const WipedCryptData&) = delete;
+  WipedCryptData& operator=(const WipedCryptData&) = delete;
   ~WipedCryptData() { sodium_memzero(&data, sizeof data); }
 };
 
-[[noreturn]] void refuse(const std::string& message, const char* field) {
-  throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument, message, field);
+[[noreturn]] void refuse_hash(const std::string& message) {
+  throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument, message, "hash");
 }
 
-// crypt(3) with a terminated, wiped copy of the password.
-std::string crypt(ByteSpan password, const char* setting) {
+void check_password(ByteSpan password) {
   if (password.size() > kPasswordBytesMax) {
-    refuse("bcrypt uses the first 72 bytes of a password only; this one is longer (use argon2id or scrypt)", "parts");
+    throw sdk::JobError(sdk::JobErrorCode::kBadInput,
+                        fmt::format("bcrypt sees the first 72 bytes of a password only, and this one has {}; use "
+                                    "hash.argon2id or hash.scrypt",
+                                    password.size()));
   }
   if (std::ranges::find(password, std::byte{0}) != password.end()) {
-    refuse("bcrypt can't hash a password with a NUL byte (use argon2id or scrypt)", "parts");
+    throw sdk::JobError(sdk::JobErrorCode::kBadInput,
+                        "bcrypt ends a password at its first NUL byte, and this one has one; use hash.argon2id or hash.scrypt");
   }
-  Secret terminated(password.size() + 1);
-  if (!password.empty()) std::memcpy(terminated.data(), password.data(), password.size());
-  const auto scratch = std::make_unique<WipedCryptData>();
-  const char* hashed = ::crypt_r(terminated.chars(), setting, &scratch->data);
-  if (hashed == nullptr || *hashed == '*') refuse("this is no bcrypt hash", "hash");
-  return hashed;
 }
+
+// crypt(3) of a terminated, wiped copy of the password. Nothing when it takes the setting for no bcrypt.
+SecretText crypt(ByteSpan password, const char* setting) {
+  check_password(password);
+  SecretText terminated;
+  terminated.reserve(password.size() + 1);
+  for (const std::byte b : password) terminated.push_back(static_cast<char>(b));
+  terminated.push_back('\0');
+  const auto scratch = std::make_unique<WipedCryptData>();
+  const char* hashed = ::crypt_r(terminated.data(), setting, &scratch->data);
+  SecretText result;
+  if (hashed != nullptr && *hashed != '*') append(result, hashed);
+  return result;
+}
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 }  // namespace
 
-std::string bcrypt(ByteSpan password, unsigned cost) {
-  char setting[CRYPT_GENSALT_OUTPUT_SIZE];
-  unsigned char random[16];
-  randombytes_buf(random, sizeof random);
-  if (::crypt_gensalt_rn("$2b$", cost, reinterpret_cast<const char*>(random), sizeof random, setting, sizeof setting) == nullptr) {
-    throw sdk::JobError(sdk::JobErrorCode::kInternal, "no salt for bcrypt");
+SecretText bcrypt(ByteSpan password, unsigned cost) {
+  std::array<char, CRYPT_GENSALT_OUTPUT_SIZE> setting{};
+  std::array<char, kSaltBytes> random{};
+  randombytes_buf(random.data(), random.size());
+  if (::crypt_gensalt_rn("$2b$", cost, random.data(), static_cast<int>(random.size()), setting.data(),
+                         static_cast<int>(setting.size())) == nullptr) {
+    throw sdk::JobError(sdk::JobErrorCode::kInternal, "crypt_gensalt made no salt for bcrypt");
   }
-  return crypt(password, setting);
+  SecretText hash = crypt(password, setting.data());
+  if (hash.size() != kHashBytes) throw sdk::JobError(sdk::JobErrorCode::kInternal, "crypt made no bcrypt hash");
+  return hash;
 }
 
-bool bcrypt_verify(ByteSpan password, const std::string& hash) {
-  unsigned cost = 0;
-  if (hash.size() != kHashBytes || std::from_chars(hash.data() + 4, hash.data() + 6, cost).ec != std::errc{} || hash[6] != '$') {
-    refuse("a bcrypt hash has 60 characters, $2b$COST$ and 53 more", "hash");
+bool bcrypt_verify(ByteSpan password, std::string_view hash) {
+  if (hash.size() != kHashBytes || !is_digit(hash[4]) || !is_digit(hash[5]) || hash[6] != '$') {
+    refuse_hash("a bcrypt hash has 60 characters: $2b$, two digits of cost, $, and 53 more");
   }
-  if (cost < kBcryptCostMin || cost > kBcryptCostMax) refuse("the hash's cost is outside 4 to 16", "hash");
-  const std::string again = crypt(password, hash.c_str());
+  const unsigned cost = static_cast<unsigned>(hash[4] - '0') * 10 + static_cast<unsigned>(hash[5] - '0');
+  if (cost < kBcryptCostMin || cost > kBcryptCostMax) {
+    refuse_hash(fmt::format("the hash's cost is {}; it must be between {} and {}", cost, kBcryptCostMin, kBcryptCostMax));
+  }
+  const std::string setting(hash);
+  const SecretText again = crypt(password, setting.c_str());
+  if (again.empty()) refuse_hash("the hash has characters that no bcrypt hash has");
   return again.size() == hash.size() && sodium_memcmp(again.data(), hash.data(), hash.size()) == 0;
 }
 

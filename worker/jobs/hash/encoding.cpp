@@ -2,6 +2,8 @@
 
 #include <sodium.h>
 
+#include <string>
+
 #include "worker/sdk/job.h"
 
 namespace quern::hash {
@@ -9,8 +11,8 @@ namespace {
 
 const unsigned char* raw(ByteSpan bytes) { return reinterpret_cast<const unsigned char*>(bytes.data()); }
 
-std::string base64(ByteSpan bytes, int variant) {
-  std::string text(sodium_base64_encoded_len(bytes.size(), variant), '\0');
+SecretText base64(ByteSpan bytes, int variant) {
+  SecretText text(sodium_base64_encoded_len(bytes.size(), variant));
   sodium_bin2base64(text.data(), text.size(), raw(bytes), bytes.size(), variant);
   text.pop_back();  // the terminator
   return text;
@@ -23,15 +25,15 @@ std::string base64(ByteSpan bytes, int variant) {
 
 }  // namespace
 
-std::string to_hex(ByteSpan bytes) {
-  std::string text(bytes.size() * 2 + 1, '\0');
+SecretText to_hex(ByteSpan bytes) {
+  SecretText text(bytes.size() * 2 + 1);
   sodium_bin2hex(text.data(), text.size(), raw(bytes), bytes.size());
   text.pop_back();
   return text;
 }
 
-std::string to_base64(ByteSpan bytes) { return base64(bytes, sodium_base64_VARIANT_ORIGINAL); }
-std::string to_base64_unpadded(ByteSpan bytes) { return base64(bytes, sodium_base64_VARIANT_ORIGINAL_NO_PADDING); }
+SecretText to_base64(ByteSpan bytes) { return base64(bytes, sodium_base64_VARIANT_ORIGINAL); }
+SecretText to_base64_unpadded(ByteSpan bytes) { return base64(bytes, sodium_base64_VARIANT_ORIGINAL_NO_PADDING); }
 
 Bytes from_hex(std::string_view text, std::string_view field) {
   Bytes bytes(text.size() / 2);
@@ -47,12 +49,12 @@ Bytes from_hex(std::string_view text, std::string_view field) {
 }
 
 Bytes from_base64(std::string_view text, std::string_view field) {
-  while (text.ends_with('=')) text.remove_suffix(1);
+  const int variant = text.ends_with('=') ? sodium_base64_VARIANT_ORIGINAL : sodium_base64_VARIANT_ORIGINAL_NO_PADDING;
   Bytes bytes(text.size());
   std::size_t length = 0;
   const char* end = nullptr;
   if (sodium_base642bin(reinterpret_cast<unsigned char*>(bytes.data()), bytes.size(), text.data(), text.size(), nullptr,
-                        &length, &end, sodium_base64_VARIANT_ORIGINAL_NO_PADDING) != 0 ||
+                        &length, &end, variant) != 0 ||
       end != text.data() + text.size()) {
     refuse(field, "base64");
   }

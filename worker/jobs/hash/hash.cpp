@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sodium.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -39,9 +40,21 @@ hash::Bytes salt_of(const sdk::Job& job) {
   return {bytes.begin(), bytes.end()};
 }
 
+// What a password can sensibly be; the derivations' libraries count in int.
+constexpr std::size_t kPasswordBytesMax = 1U << 20;
+
+hash::ByteSpan password_of(const sdk::Job& job) {
+  if (job.input().size() > kPasswordBytesMax) {
+    throw sdk::JobError(sdk::JobErrorCode::kTooLarge, fmt::format("a password has at most {} bytes", kPasswordBytesMax));
+  }
+  return job.input();
+}
+
+void write(sdk::Job& job, const hash::SecretText& text) { job.output().write(hash::view(text)); }
+
 void write_encoded(sdk::Job& job, std::string_view encoding, hash::ByteSpan bytes) {
-  if (encoding == "hex") return job.output().write(hash::to_hex(bytes));
-  if (encoding == "base64") return job.output().write(hash::to_base64(bytes));
+  if (encoding == "hex") return write(job, hash::to_hex(bytes));
+  if (encoding == "base64") return write(job, hash::to_base64(bytes));
   job.output().write(bytes);
 }
 
@@ -51,9 +64,9 @@ void scrypt(sdk::Job& job) {
                                   .p = static_cast<std::uint32_t>(job.integer("p")),
                                   .dk_len = static_cast<std::size_t>(job.integer("dk_len"))};
   const hash::Bytes salt = salt_of(job);
-  const hash::Secret key = hash::scrypt(job.input(), salt, params);
-  if (job.string("encoding") == "phc") return job.output().write(hash::format_scrypt(params, salt, key.span()));
-  write_encoded(job, job.string("encoding"), key.span());
+  const hash::SecretBytes key = hash::scrypt(password_of(job), salt, params);
+  if (job.string("encoding") == "phc") return write(job, hash::format_scrypt(params, salt, key));
+  write_encoded(job, job.string("encoding"), key);
 }
 
 void pbkdf2(sdk::Job& job) {
@@ -61,9 +74,9 @@ void pbkdf2(sdk::Job& job) {
                                   .iterations = static_cast<std::uint32_t>(job.integer("iterations")),
                                   .dk_len = static_cast<std::size_t>(job.integer("dk_len"))};
   const hash::Bytes salt = salt_of(job);
-  const hash::Secret key = hash::pbkdf2(job.input(), salt, params);
-  if (job.string("encoding") == "phc") return job.output().write(hash::format_pbkdf2(params, salt, key.span()));
-  write_encoded(job, job.string("encoding"), key.span());
+  const hash::SecretBytes key = hash::pbkdf2(password_of(job), salt, params);
+  if (job.string("encoding") == "phc") return write(job, hash::format_pbkdf2(params, salt, key));
+  write_encoded(job, job.string("encoding"), key);
 }
 
 void argon2id(sdk::Job& job) {
@@ -72,17 +85,27 @@ void argon2id(sdk::Job& job) {
                                   .lanes = static_cast<std::uint32_t>(job.integer("parallelism")),
                                   .dk_len = static_cast<std::size_t>(job.integer("dk_len"))};
   const hash::Bytes salt = salt_of(job);
-  const hash::Secret key = hash::argon2id(job.input(), salt, params);
-  if (job.string("encoding") == "phc") return job.output().write(hash::format_argon2id(params, salt, key.span()));
-  write_encoded(job, job.string("encoding"), key.span());
+  const hash::SecretBytes key = hash::argon2id(password_of(job), salt, params);
+  if (job.string("encoding") == "phc") return write(job, hash::format_argon2id(params, salt, key));
+  write_encoded(job, job.string("encoding"), key);
 }
 
-void bcrypt(sdk::Job& job) { job.output().write(hash::bcrypt(job.input(), static_cast<unsigned>(job.integer("cost")))); }
+void bcrypt(sdk::Job& job) { write(job, hash::bcrypt(password_of(job), static_cast<unsigned>(job.integer("cost")))); }
 
-void digest(sdk::Job& job) { write_encoded(job, job.string("encoding"), hash::digest(job.string("algorithm"), job.input())); }
+void digest(sdk::Job& job) {
+  constexpr std::size_t kSlice = 4U << 20;
+  hash::Digest digest(job.string("algorithm"));
+  const hash::ByteSpan data = job.input();
+  for (std::size_t at = 0; at < data.size(); at += kSlice) {
+    job.throw_if_cancelled();
+    digest.update(data.subspan(at, std::min(kSlice, data.size() - at)));
+    job.progress(std::min(at + kSlice, data.size()), data.size());
+  }
+  write_encoded(job, job.string("encoding"), digest.finish());
+}
 
 void verify(sdk::Job& job) {
-  job.output().write(hash::verify(job.input(), std::string(job.string("hash"))) ? "true" : "false");
+  job.output().write(hash::verify(password_of(job), job.string("hash")) ? "true" : "false");
 }
 
 // ---- Descriptions ------------------------------------------------------------------------------------
@@ -94,7 +117,7 @@ sdk::ParamSpec word(const char* name, const char* help, const char* fallback, st
   return {.name = name, .type = ParamType::kString, .help = help, .fallback = fallback, .choices = std::move(choices)};
 }
 sdk::ParamSpec dk_len(std::int64_t fallback) {
-  return integer("dk_len", "bytes to derive", fallback, 8, static_cast<double>(hash::kDerivedBytesMax));
+  return integer("dk_len", "bytes to derive", fallback, hash::kDerivedBytesMin, hash::kDerivedBytesMax);
 }
 
 // What every key derivation takes besides its own parameters.
@@ -118,16 +141,17 @@ sdk::Module describe_module() {
       .kinds =
           {kdf_kind("hash.scrypt", "Hashes a password with scrypt (RFC 7914)",
                     {integer("N", "cost, a power of two; memory is 128 * N * r bytes", 16384, 2, 1 << 23),
-                     integer("r", "block size", 8, 1, 1024), integer("p", "parallelisation", 1, 1, 64), dk_len(64)},
+                     integer("r", "block size", 8, 1, hash::kScryptBlockMax),
+                     integer("p", "parallelisation", 1, 1, hash::kScryptParallelMax), dk_len(64)},
                     scrypt),
            kdf_kind("hash.pbkdf2", "Hashes a password with PBKDF2-HMAC (RFC 8018)",
-                    {word("digest", "hash function", "sha256", {"sha1", "sha224", "sha256", "sha384", "sha512"}),
-                     integer("iterations", "iterations", 600'000, 1, 100'000'000), dk_len(32)},
+                    {word("digest", "hash function", "sha256", {hash::kPbkdf2Digests.begin(), hash::kPbkdf2Digests.end()}),
+                     integer("iterations", "rounds", 600'000, 1, hash::kPbkdf2IterationsMax), dk_len(32)},
                     pbkdf2),
            kdf_kind("hash.argon2id", "Hashes a password with Argon2id (RFC 9106)",
-                    {integer("memory_kib", "memory in KiB", 65'536, 8, static_cast<double>(hash::kMemoryBytesMax >> 10)),
-                     integer("time", "passes over the memory", 3, 1, 1000), integer("parallelism", "lanes", 4, 1, 64),
-                     dk_len(32)},
+                    {integer("memory_kib", "memory in KiB", 65'536, 8, hash::kArgon2MemoryKibMax),
+                     integer("time", "passes over the memory", 3, 1, hash::kArgon2TimeMax),
+                     integer("parallelism", "lanes; one worker computes them all", 1, 1, hash::kArgon2LanesMax), dk_len(32)},
                     argon2id),
            {.name = "hash.bcrypt", .summary = "Hashes a password with bcrypt ($2b$)",
             .params = {integer("cost", "log2 of the rounds", 12, hash::kBcryptCostMin, hash::kBcryptCostMax)},
@@ -149,7 +173,7 @@ sdk::Module describe_module() {
       .preload =
           [] {
             if (sodium_init() < 0) throw std::runtime_error("libsodium could not be initialised");
-            (void)hash::digest("sha256", {});
+            (void)hash::pbkdf2({}, {}, {.iterations = 1});
           },
   };
 }

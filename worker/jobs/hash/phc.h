@@ -6,10 +6,6 @@
 //     $argon2id$v=19$m=65536,t=3,p=4$SALT$HASH
 #pragma once
 
-#include <cstdint>
-#include <map>
-#include <optional>
-#include <string>
 #include <string_view>
 
 #include "worker/jobs/hash/encoding.h"
@@ -17,13 +13,13 @@
 
 namespace quern::hash {
 
-[[nodiscard]] std::string format_scrypt(const ScryptParams& params, ByteSpan salt, ByteSpan key);
-[[nodiscard]] std::string format_pbkdf2(const Pbkdf2Params& params, ByteSpan salt, ByteSpan key);
-[[nodiscard]] std::string format_argon2id(const Argon2Params& params, ByteSpan salt, ByteSpan key);
+[[nodiscard]] SecretText format_scrypt(const ScryptParams& params, ByteSpan salt, ByteSpan key);
+[[nodiscard]] SecretText format_pbkdf2(const Pbkdf2Params& params, ByteSpan salt, ByteSpan key);
+[[nodiscard]] SecretText format_argon2id(const Argon2Params& params, ByteSpan salt, ByteSpan key);
 
 // Whether `hash`, any of the above or a bcrypt hash, is of this password; in constant time once the
 // parameters are read. Throws sdk::JobError(kInvalidArgument, field "hash") for a string that is none
 // of them, or that asks for more than the kinds themselves allow: a stored hash is input, too.
-[[nodiscard]] bool verify(ByteSpan password, const std::string& hash);
+[[nodiscard]] bool verify(ByteSpan password, std::string_view hash);
 
 }  // namespace quern::hash
