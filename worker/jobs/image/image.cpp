@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <new>
 #include <opencv2/core.hpp>
 #include <opencv2/core/utility.hpp>
 #include <string>
@@ -101,7 +102,7 @@ void encode(sdk::Job& job, image::Format format, const cv::Mat& picture, image::
   }
 }
 
-void resize(sdk::Job& job) {
+void resize_picture(sdk::Job& job) {
   const image::Color background = parse_color(job.string("background"));
   const image::Header header = accepted_header(job);
   const image::Plan plan = plan_for(job, header);
@@ -119,6 +120,16 @@ void resize(sdk::Job& job) {
   job.throw_if_cancelled();
   encode(job, format, picture, background);
   job.progress(kSteps, kSteps);
+}
+
+// OpenCV has an exception of its own for what is std::bad_alloc elsewhere.
+void resize(sdk::Job& job) {
+  try {
+    resize_picture(job);
+  } catch (const cv::Exception& failure) {
+    if (failure.code == cv::Error::StsNoMem) throw std::bad_alloc();
+    throw;
+  }
 }
 
 // One thread a worker: OpenCV must start none. A first resize resolves its lazy symbols and dispatch

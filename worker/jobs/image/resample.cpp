@@ -8,7 +8,9 @@
 namespace quern::image {
 namespace {
 
-std::uint32_t rounded(double length) { return static_cast<std::uint32_t>(std::max(1.0, std::round(length))); }
+// An extreme aspect ratio asks for sides beyond any limit: they are capped where a number of 32 bits
+// still holds them, and refused by the caller.
+std::uint32_t rounded(double length) { return static_cast<std::uint32_t>(std::clamp(std::round(length), 1.0, 4e9)); }
 cv::Size cv_size(Size size) { return {static_cast<int>(size.width), static_cast<int>(size.height)}; }
 
 // 8-bit straight alpha to 16-bit premultiplied: v * a / 255, times 257.
@@ -43,19 +45,28 @@ cv::Mat unpremultiply(const cv::Mat& picture) {
   return out;
 }
 
-// Area averaging when anything shrinks (it antialiases), cubic when the picture only grows.
+// Area averaging where the picture shrinks (it antialiases), cubic where it grows. OpenCV averages only
+// when both sides shrink, so a picture that does one of each is scaled one side at a time.
+cv::Mat scale_pixels(const cv::Mat& picture, cv::Size to) {
+  if (to == picture.size()) return picture;
+  const bool narrower = to.width < picture.cols;
+  const bool lower = to.height < picture.rows;
+  cv::Mat out;
+  if (narrower != lower && to.width != picture.cols && to.height != picture.rows) {
+    const cv::Size first = narrower ? cv::Size(to.width, picture.rows) : cv::Size(picture.cols, to.height);
+    cv::resize(picture, out, first, 0, 0, cv::INTER_AREA);
+    cv::Mat grown;
+    cv::resize(out, grown, to, 0, 0, cv::INTER_CUBIC);
+    return grown;
+  }
+  cv::resize(picture, out, to, 0, 0, narrower || lower ? cv::INTER_AREA : cv::INTER_CUBIC);
+  return out;
+}
+
 cv::Mat scale(const cv::Mat& picture, Size to) {
   if (cv_size(to) == picture.size()) return picture;
-  const bool shrinks = static_cast<int>(to.width) < picture.cols || static_cast<int>(to.height) < picture.rows;
-  const int method = shrinks ? cv::INTER_AREA : cv::INTER_CUBIC;
-  cv::Mat out;
-  if (picture.channels() == 4) {
-    cv::Mat scaled;
-    cv::resize(premultiply(picture), scaled, cv_size(to), 0, 0, method);
-    return unpremultiply(scaled);
-  }
-  cv::resize(picture, out, cv_size(to), 0, 0, method);
-  return out;
+  if (picture.channels() != 4) return scale_pixels(picture, cv_size(to));
+  return unpremultiply(scale_pixels(premultiply(picture), cv_size(to)));
 }
 
 cv::Mat with_alpha(const cv::Mat& picture) {
@@ -71,7 +82,8 @@ cv::Mat place(const cv::Mat& picture, Size canvas, Color background) {
   if (picture.size() == size) return picture;
   const int width = std::min(picture.cols, size.width);
   const int height = std::min(picture.rows, size.height);
-  const cv::Rect from((picture.cols - width) / 2, (picture.rows - height) / 2, width, height);
+  // an odd pixel goes to the left and the top, as in sharp
+  const cv::Rect from((picture.cols - width + 1) / 2, (picture.rows - height + 1) / 2, width, height);
   if (width == size.width && height == size.height) return picture(from).clone();
   const cv::Mat source = background.a < 255 ? with_alpha(picture) : picture;
   cv::Mat out(size, source.type(), cv::Scalar(background.r, background.g, background.b, background.a));
