@@ -22,7 +22,7 @@ std::uint64_t tid_address() {
 
 }  // namespace
 
-Result<Forked> fork_worker() {
+Forked fork_worker() noexcept {
   int pidfd = -1;
   clone_args arguments{};
   arguments.flags = CLONE_PARENT | CLONE_PIDFD;
@@ -33,9 +33,9 @@ Result<Forked> fork_worker() {
     arguments.child_tid = address;
   }
   const long pid = ::syscall(SYS_clone3, &arguments, sizeof arguments);
-  if (pid < 0) return system_error("clone3", "worker", errno);
-  if (pid == 0) return Forked{};
-  return Forked{static_cast<pid_t>(pid), unique_fd(pidfd)};
+  if (pid < 0) return {.error_number = errno};
+  if (pid == 0) return {.pid = 0};
+  return {.pid = static_cast<pid_t>(pid), .pidfd = unique_fd(pidfd)};
 }
 
 int thread_count() {

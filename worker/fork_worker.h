@@ -10,16 +10,16 @@
 
 #include <sys/types.h>
 
-#include "common/error.h"
 #include "common/unique_fd.h"
 
 namespace quern::worker {
 
 struct Forked {
-  pid_t pid = 0;      // 0 in the child
-  unique_fd pidfd{};  // in the template
+  pid_t pid = -1;        // 0 in the child; -1: no process was made
+  unique_fd pidfd{};     // in the template
+  int error_number = 0;  // when no process was made
 };
-[[nodiscard]] Result<Forked> fork_worker();
+[[nodiscard]] Forked fork_worker() noexcept;
 
 // How many threads this process has, from /proc/self/task; -1 when it can't be read.
 [[nodiscard]] int thread_count();

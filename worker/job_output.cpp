@@ -56,8 +56,10 @@ void JobOutput::commit(std::size_t n) {
   size_ += n;
 }
 
+// Requires: capacity <= bytes_max_, as prepare() checked.
 void JobOutput::grow_to(std::size_t capacity) {
-  capacity = std::max({capacity, kFirstMemfdBytes, mapped_bytes_ * 2});
+  const std::size_t doubled = std::max(kFirstMemfdBytes, mapped_bytes_ * 2);
+  capacity = std::max(capacity, static_cast<std::size_t>(std::min<std::uint64_t>(doubled, bytes_max_)));
   if (!in_memfd()) {
     auto created = ipc::create_memfd("result", capacity);
     if (!created) out_of_memory(created.error());

@@ -27,7 +27,13 @@ class JobOutput final : public sdk::Output {
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] bool in_memfd() const noexcept { return memfd_.valid(); }
-  [[nodiscard]] const std::byte* extent_data() const noexcept { return room_.data(); }
+  // Where this part begins in `extent`, the one it was given its room from.
+  [[nodiscard]] std::size_t extent_offset(std::span<const std::byte> extent) const noexcept {
+    return static_cast<std::size_t>(room_.data() - extent.data());
+  }
+  // The next part begins after this one. Should the module write here again (sdk::Output forbids it), this
+  // part moves to a memfd and can't touch its neighbour.
+  void give_back_room() noexcept { room_ = room_.first(in_memfd() ? 0 : size_); }
   // Ends writing: the memfd is trimmed, unmapped and sealed. Throws sdk::JobError when that fails.
   void finish();
   [[nodiscard]] int fd() const noexcept { return memfd_.get(); }

@@ -5,56 +5,24 @@
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
-#include <new>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "common/clock.h"
+#include "worker/job_error.h"
 #include "worker/sdk/params.h"
 
 namespace quern::worker {
 namespace {
 
-// An error body must fit the smallest output extent, one page.
-constexpr std::size_t kErrorMessageBytesMax = 2048;
 constexpr std::size_t kPartAlignment = 64;
 
-ErrorCode to_error_code(sdk::JobErrorCode code) {
-  switch (code) {
-    case sdk::JobErrorCode::kInvalidArgument: return ErrorCode::kInvalidArgument;
-    case sdk::JobErrorCode::kBadInput: return ErrorCode::kBadInput;
-    case sdk::JobErrorCode::kTooLarge: return ErrorCode::kTooLarge;
-    case sdk::JobErrorCode::kOutOfMemory: return ErrorCode::kOutOfMemory;
-    case sdk::JobErrorCode::kCancelled: return ErrorCode::kCancelled;
-    case sdk::JobErrorCode::kInternal: break;
-  }
-  return ErrorCode::kInternal;
-}
-
-// Messages quote decoders, and decoders quote inputs: nothing unprintable leaves the worker.
-std::string printable(std::string_view text) {
-  std::string clean(text.substr(0, kErrorMessageBytesMax));
-  for (char& c : clean) {
-    if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7f) c = '?';
-  }
-  return clean;
-}
-
-// What a module threw, as the job's error. Call in a catch block.
-Error error_of_current_exception() {
-  try {
-    throw;
-  } catch (const sdk::JobError& error) {
-    return {.code = to_error_code(error.code()), .message = printable(error.what()), .field = printable(error.field())};
-  } catch (const ErrorException& error) {
-    return error.error();
-  } catch (const std::bad_alloc&) {
-    return {.code = ErrorCode::kOutOfMemory, .message = "the job needs more memory than its worker may use"};
-  } catch (const std::exception& error) {
-    return {.code = ErrorCode::kInternal, .message = "the job module failed: " + printable(error.what())};
-  } catch (...) {
-    return {.code = ErrorCode::kInternal, .message = "the job module threw something that is no exception"};
-  }
+// Sealed memory maps unless the address space is used up.
+ipc::Mapping map_input(int fd, std::uint64_t bytes) {
+  auto mapping = ipc::Mapping::map(fd, bytes, ipc::Access::kReadOnly);
+  if (!mapping) throw sdk::JobError(sdk::JobErrorCode::kOutOfMemory, fmt::format("no memory for an input of {} bytes", bytes));
+  return std::move(*mapping);
 }
 
 }  // namespace
@@ -72,7 +40,9 @@ ipc::Completion JobRun::run(const ipc::SubmissionConsumer::Claim& claim) {
     run_module(completion);
     publish_result(completion);
   } catch (...) {
-    publish_error(completion, error_of_current_exception());
+    Error error = error_of_current_exception();
+    outputs_.clear();  // what is half done makes room first: the reason may be that there is none
+    publish_error(completion, std::move(error));
   }
   clean_up(sensitive);
   return completion;
@@ -80,10 +50,11 @@ ipc::Completion JobRun::run(const ipc::SubmissionConsumer::Claim& claim) {
 
 void JobRun::run_module(ipc::Completion& completion) {
   if (submission_.fd_count > 0) receive_fds();
+  if (submission_.kind >= kinds_.size()) throw std::runtime_error("the supervisor named a kind that no module has");
   const sdk::Kind& kind = *kinds_[submission_.kind];
   const auto body = wire::decode_job_body(job_body());
   if (!body) throw ErrorException(body.error());
-  memory_.emplace(scratch_.data(), scratch_.size());
+  memory_.emplace(scratch_.data(), scratch_.size(), &overflow_);
   params_.emplace(sdk::check_params(kind.params, body->params_json, &*memory_));
   read_inputs(body->parts);
   check_input_count(kind);
@@ -119,10 +90,13 @@ void JobRun::drop_fds(std::uint64_t position) {
 }
 
 ipc::ByteSpan JobRun::job_body() {
-  if (!submission_.body_in_fd) return channel_.input(position_).first(submission_.body_bytes);
-  auto mapping = ipc::Mapping::map(fds_.fds.front().get(), submission_.body_bytes, ipc::Access::kReadOnly);
-  if (!mapping) throw ErrorException(mapping.error());
-  return mappings_.emplace_back(std::move(*mapping)).bytes();
+  const std::span<std::byte> extent = channel_.input(position_);
+  if (!submission_.body_in_fd) {
+    if (submission_.body_bytes > extent.size()) throw std::runtime_error("the job's body is longer than its extent");
+    return extent.first(submission_.body_bytes);
+  }
+  if (fds_.fds.empty()) throw std::runtime_error("the job's body is in a descriptor that did not come");
+  return mappings_.emplace_back(map_input(fds_.fds.front().get(), submission_.body_bytes)).bytes();
 }
 
 void JobRun::read_inputs(ipc::ByteSpan parts) {
@@ -144,9 +118,7 @@ void JobRun::read_inputs(ipc::ByteSpan parts) {
       throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
                           fmt::format("a part is said to have {} bytes; its descriptor has {}", part.bytes, *bytes), "parts");
     }
-    auto mapping = ipc::Mapping::map(fd, *bytes, ipc::Access::kReadOnly);
-    if (!mapping) throw ErrorException(mapping.error());
-    inputs_.push_back({part.name, mappings_.emplace_back(std::move(*mapping)).bytes()});
+    inputs_.push_back({part.name, mappings_.emplace_back(map_input(fd, *bytes)).bytes()});
   }
   if (next_fd != fds_.fds.size() && submission_.fd_count > 0) {
     throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument, "more descriptors came than parts say they are in one", "parts");
@@ -174,16 +146,17 @@ sdk::Output& JobRun::output(std::string_view part_name) {
   if (part_name.size() > ipc::kResultPartNameBytesMax) {
     throw sdk::JobError(sdk::JobErrorCode::kInternal, "a result part's name is longer than 47 bytes");
   }
-  std::span<std::byte> room = channel_.output(position_);
-  std::uint64_t used = 0;
-  for (const JobOutput& earlier : outputs_) {
+  const std::span<std::byte> extent = channel_.output(position_);
+  std::size_t taken = 0;   // of the extent, from its beginning
+  std::uint64_t used = 0;  // of what the job may produce
+  for (JobOutput& earlier : outputs_) {
+    earlier.give_back_room();
     used += earlier.size();
     if (earlier.in_memfd()) continue;
-    const auto end = static_cast<std::size_t>(earlier.extent_data() - channel_.output(position_).data()) + earlier.size();
-    const std::size_t next = std::min((end + kPartAlignment - 1) / kPartAlignment * kPartAlignment, channel_.output(position_).size());
-    room = channel_.output(position_).subspan(next);
+    const std::size_t end = earlier.extent_offset(extent) + earlier.size();
+    taken = std::min((end + kPartAlignment - 1) / kPartAlignment * kPartAlignment, extent.size());
   }
-  return outputs_.emplace_back(part_name, room, submission_.result_bytes_max - used);
+  return outputs_.emplace_back(part_name, extent.subspan(taken), submission_.result_bytes_max - used);
 }
 
 bool JobRun::cancel_requested() const noexcept {
@@ -210,7 +183,7 @@ void JobRun::publish_result(ipc::Completion& completion) {
       part.in_fd = 1;
       fds.push_back(output.fd());
     } else {
-      part.offset = static_cast<std::uint32_t>(output.extent_data() - channel_.output(position_).data());
+      part.offset = static_cast<std::uint32_t>(output.extent_offset(channel_.output(position_)));
     }
     table[i] = part;
   }
@@ -228,17 +201,18 @@ void JobRun::publish_error(ipc::Completion& completion, Error error) {
   error_body_.clear();
   ipc::ByteWriter writer(error_body_);
   wire::encode_error(writer, error);
-  std::memcpy(channel_.output(position_).data(), error_body_.data(), error_body_.size());
+  std::memcpy(channel_.output(position_).data(), error_body_.data(), error_body_.size());  // fits, see job_error.h
   completion.outcome = static_cast<std::uint32_t>(ipc::Outcome::kError);
   completion.parts = 0;
   completion.fd_count = 0;
   completion.error_bytes = static_cast<std::uint32_t>(error_body_.size());
 }
 
-// The supervisor wipes the output extent, once it has copied the answer.
+// The supervisor wipes the output extent, once it has copied the answer, and descriptors' contents are
+// sealed against us too; the input extent and the parameters are ours to wipe.
 void JobRun::clean_up(bool sensitive) noexcept {
   params_.reset();
-  memory_.reset();
+  memory_.reset();  // what overflowed the scratch is wiped by WipingMemory
   if (sensitive) {
     ::explicit_bzero(scratch_.data(), scratch_.size());
     const auto input = channel_.input(position_);

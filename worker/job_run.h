@@ -22,6 +22,7 @@
 #include "ipc/wire.h"
 #include "worker/job_output.h"
 #include "worker/sdk/job.h"
+#include "worker/wiping_memory.h"
 
 namespace quern::worker {
 
@@ -60,7 +61,8 @@ class JobRun final : public sdk::Job {
 
   std::uint64_t position_ = 0;
   ipc::Submission submission_{};
-  alignas(16) std::array<unsigned char, 16 * 1024> scratch_{};  // the parameters' memory
+  WipingMemory overflow_;
+  alignas(16) std::array<unsigned char, 16 * 1024> scratch_{};  // the parameters' memory, as far as it goes
   std::optional<boost::json::monotonic_resource> memory_;
   std::optional<boost::json::object> params_;
   std::vector<wire::Part> parts_;

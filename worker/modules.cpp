@@ -42,6 +42,7 @@ Result<std::vector<const sdk::Kind*>> load_modules(const std::vector<std::string
       const bool known = std::ranges::any_of(kinds, [&](const sdk::Kind* other) { return other->name == kind.name; });
       if (known) return bad_module(path, fmt::format("kind {} is in another module of this pool already", kind.name));
       if (kind.name.empty() || kind.name.size() > 63) return bad_module(path, "a kind's name has 1 to 63 bytes");
+      if (!kind.run) return bad_module(path, fmt::format("kind {} has no function to run", kind.name));
       kinds.push_back(&kind);
     }
   }

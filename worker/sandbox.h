@@ -4,35 +4,26 @@
 //     identity        root becomes nobody, and every capability is dropped; no_new_privs for good
 //     resources       no core files (they would hold clients' data), a bound on descriptors, and on
 //                     address space when the pool says so
-//     system calls    a seccomp filter (sandbox.cpp has the table): what computing needs is allowed;
-//                     reaching out (exec, sockets, ptrace, mounts, other processes ...) kills the worker
-//                     with SIGSYS, which the supervisor reports as a sandbox violation; all else is EPERM
+//     system calls    a seccomp filter, see syscall_filter.h
 //
-// The filter program is built once, in the template; a worker only loads it.
+// A worker that can't give these up runs no job: it exits 1 with the reason on standard error.
 #pragma once
-
-#include <linux/filter.h>
 
 #include <cstdint>
 #include <span>
-#include <string>
-#include <vector>
 
 #include "common/error.h"
+#include "worker/syscall_filter.h"
 
 namespace quern::worker {
 
 struct SandboxOptions {
-  std::string pool;
   int supervisor_pid = 0;
   std::uint64_t memory_bytes_max = 0;  // beyond what the template occupies; 0: no limit
 };
 
 // Asks the kernel to kill this process when its supervisor dies. False when it is dead already.
 [[nodiscard]] bool die_with_supervisor(int supervisor_pid) noexcept;
-
-using FilterProgram = std::vector<sock_filter>;
-[[nodiscard]] Result<FilterProgram> build_filter();
 
 // `keep`: descriptors that stay open besides 0, 1 and 2. An Error means: don't run jobs.
 [[nodiscard]] Result<void> enter_sandbox(const SandboxOptions& options, const FilterProgram& filter,

@@ -56,8 +56,7 @@ int become_worker(TemplateOptions& options, ipc::ControlMessage& spawn, const st
                      .eventfd = std::move(spawn.fds[1]),
                      .control = std::move(spawn.fds[2]),
                      .kinds = kinds,
-                     .sandbox = {.pool = options.pool, .supervisor_pid = options.supervisor_pid,
-                                 .memory_bytes_max = options.memory_bytes_max},
+                     .sandbox = {.supervisor_pid = options.supervisor_pid, .memory_bytes_max = options.memory_bytes_max},
                      .filter = filter});
 }
 
@@ -80,7 +79,10 @@ int run_template(TemplateOptions options) {
     report_failure(options.control.get(), to_string(filter.error()));
     return 1;
   }
-  if (!announce(options.control.get(), *kinds)) return 1;
+  if (const auto announced = announce(options.control.get(), *kinds); !announced) {
+    report_failure(options.control.get(), to_string(announced.error()));
+    return 1;
+  }
 
   ipc::ControlMessage message;
   for (;;) {
@@ -89,18 +91,21 @@ int run_template(TemplateOptions options) {
     if (*received == ipc::IoStatus::kClosed) return 0;  // the supervisor needs us no more
     if (message.header.type != ipc::ControlType::kSpawn || message.fds.size() != 3) return 1;
     if (const int threads = thread_count(); threads != 1) {
-      report_failure(options.control.get(), fmt::format("a job module started {} threads in the template", threads - 1));
+      // a lock that another thread holds now would stay locked in the worker for ever
+      report_failure(options.control.get(),
+                     fmt::format("the template must have one thread and has {}: a job module started some", threads));
       return 1;
     }
-    auto forked = fork_worker();
-    if (forked && forked->pid == 0) return become_worker(options, message, *kinds, *filter);
+    const Forked forked = fork_worker();
+    if (forked.pid == 0) return become_worker(options, message, *kinds, *filter);
     const std::uint64_t incarnation = message.header.id;
-    if (!forked) {
-      (void)ipc::send_control(options.control.get(), {.type = ipc::ControlType::kSpawnFailed, .value = errno, .id = incarnation});
-    } else {
-      const int pidfd = forked->pidfd.get();
+    if (forked.pid < 0) {
       (void)ipc::send_control(options.control.get(),
-                              {.type = ipc::ControlType::kSpawned, .value = forked->pid, .id = incarnation}, {},
+                              {.type = ipc::ControlType::kSpawnFailed, .value = forked.error_number, .id = incarnation});
+    } else {
+      const int pidfd = forked.pidfd.get();
+      (void)ipc::send_control(options.control.get(),
+                              {.type = ipc::ControlType::kSpawned, .value = forked.pid, .id = incarnation}, {},
                               std::span(&pidfd, 1));
     }
     message.fds.clear();  // the worker has its own

@@ -1,0 +1,84 @@
+#include "worker/job_error.h"
+
+#include <algorithm>
+#include <exception>
+#include <new>
+
+#include "worker/sdk/job.h"
+
+namespace quern::worker {
+namespace {
+
+ErrorCode to_error_code(sdk::JobErrorCode code) {
+  switch (code) {
+    case sdk::JobErrorCode::kInvalidArgument: return ErrorCode::kInvalidArgument;
+    case sdk::JobErrorCode::kBadInput: return ErrorCode::kBadInput;
+    case sdk::JobErrorCode::kTooLarge: return ErrorCode::kTooLarge;
+    case sdk::JobErrorCode::kOutOfMemory: return ErrorCode::kOutOfMemory;
+    case sdk::JobErrorCode::kCancelled: return ErrorCode::kCancelled;
+    case sdk::JobErrorCode::kInternal: break;
+  }
+  return ErrorCode::kInternal;
+}
+
+// How many bytes the UTF-8 character at the head of `text` has; 0 when there is none (RFC 3629: no
+// overlong form, no surrogate, nothing beyond U+10FFFF).
+std::size_t utf8_character(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+  const auto follows = [&](std::size_t i) { return (byte(i) & 0xc0U) == 0x80U; };
+  const unsigned first = byte(0);
+  const unsigned second = byte(1);
+  if (first < 0x80) return text.empty() ? 0 : 1;
+  if (first < 0xc2 || first > 0xf4 || !follows(1)) return 0;
+  if (first < 0xe0) return 2;
+  if (first < 0xf0) {
+    const bool overlong = first == 0xe0 && second < 0xa0;
+    const bool surrogate = first == 0xed && second >= 0xa0;
+    return follows(2) && !overlong && !surrogate ? 3 : 0;
+  }
+  const bool overlong = first == 0xf0 && second < 0x90;
+  const bool beyond = first == 0xf4 && second >= 0x90;
+  return follows(2) && follows(3) && !overlong && !beyond ? 4 : 0;
+}
+
+}  // namespace
+
+std::string printable(std::string_view text, std::size_t bytes_max) {
+  std::string clean;
+  while (!text.empty()) {
+    const std::size_t bytes = utf8_character(text);
+    const auto first = static_cast<unsigned char>(text.front());
+    if (clean.size() + std::max<std::size_t>(bytes, 1) > bytes_max) break;
+    if (first == '\n' || first == '\t') {
+      clean += ' ';
+    } else if (bytes == 0 || first < 0x20 || first == 0x7f) {
+      clean += '?';
+    } else {
+      clean += text.substr(0, bytes);
+    }
+    text.remove_prefix(std::max<std::size_t>(bytes, 1));
+  }
+  return clean;
+}
+
+Error error_of_current_exception() {
+  Error error;
+  try {
+    throw;
+  } catch (const sdk::JobError& thrown) {
+    error = {.code = to_error_code(thrown.code()), .message = thrown.what(), .field = thrown.field()};
+  } catch (const ErrorException& thrown) {
+    error = thrown.error();
+  } catch (const std::bad_alloc&) {
+    error = {.code = ErrorCode::kOutOfMemory, .message = "the job needs more memory than its worker may use"};
+  } catch (const std::exception& thrown) {
+    error = {.code = ErrorCode::kInternal, .message = std::string("the job module failed: ") + thrown.what()};
+  } catch (...) {
+    error = {.code = ErrorCode::kInternal, .message = "the job module threw something that is no exception"};
+  }
+  error.message = printable(error.message, kErrorMessageBytesMax);
+  error.field = printable(error.field, kErrorFieldBytesMax);
+  return error;
+}
+
+}  // namespace quern::worker
