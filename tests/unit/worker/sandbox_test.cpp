@@ -1,0 +1,71 @@
+// What a worker can't do any more, tried from inside one.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "fake_supervisor.h"
+
+namespace quern::test {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;  // what is not deadly is allowed then, see worker/syscall_filter.cpp
+#else
+constexpr bool kSanitized = false;
+#endif
+
+class Sandbox : public ::testing::Test {
+ protected:
+  // The name of the errno, "allowed", or how the worker ended.
+  std::string outcome_of(std::string_view call) {
+    const auto worker = supervisor_.spawn();
+    const auto answer = worker->run({.kind = supervisor_.kind("probe.call"), .params = "{\"name\":\"" + std::string(call) + "\"}"});
+    if (answer) return answer->error ? to_string(*answer->error) : answer->parts.at(0).bytes;
+    const int end = worker->wait_for_end();
+    return end == -SIGSYS ? "killed" : "ended by " + std::to_string(end);
+  }
+  FakeSupervisor supervisor_;
+};
+
+TEST_F(Sandbox, ReachingOutIsDeadly) {
+  for (const char* call : {"execve", "socket", "fork", "vfork", "system", "ptrace", "kill_parent", "kill_group", "tgkill_parent", "io_uring"}) {
+    EXPECT_EQ(outcome_of(call), "killed") << call;
+  }
+}
+
+TEST_F(Sandbox, WhatIsNotNeededIsRefused) {
+  if (kSanitized) GTEST_SKIP() << "sanitizers need more calls";
+  for (const char* call : {"open", "mkdir", "unblock", "own", "outlive", "more_memory"}) {
+    EXPECT_EQ(outcome_of(call), "EPERM") << call;
+  }
+  EXPECT_NE(outcome_of("thread"), "allowed");
+}
+
+TEST_F(Sandbox, SignalsToItselfAreAllowed) { EXPECT_EQ(outcome_of("kill_self"), "allowed"); }
+
+TEST_F(Sandbox, LeavesNoRightsAndNoDescriptors) {
+  const auto worker = supervisor_.spawn();
+  const std::string left = worker->run({.kind = supervisor_.kind("probe.identity")})->parts.at(0).bytes;
+  EXPECT_THAT(left, ::testing::HasSubstr("core 0 "));
+  const std::string fds = left.substr(left.find("fds"));
+  EXPECT_EQ(std::count(fds.begin(), fds.end(), ' '), 6) << "three standard ones, eventfd, control: " << left;
+  const std::string user = ::getuid() == 0 ? "uid 65534 " : "uid " + std::to_string(::getuid());
+  EXPECT_THAT(left, ::testing::HasSubstr(user)) << "root becomes nobody";
+}
+
+TEST(SandboxMemory, IsBoundedWhenThePoolSaysSo) {
+  FakeSupervisor supervisor({QUERN_PROBE_MODULE}, {"--memory-bytes-max", "67108864"});
+  const auto worker = supervisor.spawn();
+  const auto kind = supervisor.kind("probe.allocate");
+  EXPECT_EQ(worker->run({.kind = kind, .params = R"({"bytes":1000000})"})->parts.at(0).bytes, "1000000");
+  const auto refused = worker->run({.kind = kind, .params = R"({"bytes":100000000})"});
+  ASSERT_TRUE(refused && refused->error) << "the worker lives on";
+  EXPECT_EQ(refused->error->code, ErrorCode::kOutOfMemory);
+  EXPECT_EQ(worker->run({.kind = kind, .params = R"({"bytes":1000000})"})->parts.at(0).bytes, "1000000");
+}
+
+}  // namespace
+}  // namespace quern::test
