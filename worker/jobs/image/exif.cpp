@@ -1,10 +1,13 @@
+#include "worker/jobs/image/exif.h"
+
+#include <cstdint>
 #include <cstring>
 #include <optional>
 
-#include "worker/jobs/image/codec.h"
-
 namespace quern::image {
 namespace {
+
+using Bytes = std::span<const std::byte>;
 
 // A TIFF block (TIFF 6.0, section 2), of either byte order, read with every offset checked.
 class Tiff {
@@ -57,17 +60,6 @@ int exif_orientation(Bytes exif) noexcept {
   if (!big_endian && std::memcmp(exif.data(), "II*\0", 4) != 0) return 1;
   const auto orientation = find_orientation(Tiff(exif, big_endian));
   return orientation && *orientation >= 1 && *orientation <= 8 ? static_cast<int>(*orientation) : 1;
-}
-
-Format sniff(Bytes bytes) {
-  const auto begins = [&](std::string_view magic, std::size_t at = 0) {
-    return bytes.size() >= at + magic.size() && std::memcmp(bytes.data() + at, magic.data(), magic.size()) == 0;
-  };
-  if (begins("\xff\xd8\xff")) return Format::kJpeg;
-  if (begins("\x89PNG\r\n\x1a\n")) return Format::kPng;
-  if (begins("RIFF") && begins("WEBP", 8)) return Format::kWebp;
-  throw sdk::JobError(sdk::JobErrorCode::kBadInput,
-                      bytes.empty() ? "the input is empty" : "the input is no JPEG, PNG or WebP image");
 }
 
 }  // namespace quern::image

@@ -3,13 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <new>
 #include <opencv2/core.hpp>
 #include <opencv2/core/utility.hpp>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "worker/jobs/image/codec.h"
+#include "worker/jobs/image/plan.h"
 #include "worker/jobs/image/resample.h"
 #include "worker/sdk/job.h"
 
@@ -20,6 +22,7 @@ namespace image = quern::image;
 using sdk::ParamType;
 
 constexpr std::int64_t kInputPixelsDefault = 268'402'689;  // 16383 squared, as sharp's limitInputPixels
+constexpr double kInputPixelsMax = 1U << 30;                // 3 to 4 bytes each
 constexpr std::int64_t kOutputSideMax = 16'383;            // what WebP can hold
 
 [[noreturn]] void refuse(const std::string& message, const char* field) {
@@ -31,28 +34,40 @@ Enum choice(std::string_view word, std::initializer_list<std::pair<std::string_v
   return std::ranges::find(words, word, &std::pair<std::string_view, Enum>::first)->second;  // the SDK checked it
 }
 
-// "#rrggbb" or "#rrggbbaa"
-image::Color parse_color(std::string_view text) {
-  std::uint32_t value = 0;
-  const char* end = text.data() + text.size();
-  const bool sized = (text.size() == 7 || text.size() == 9) && text[0] == '#';
-  if (!sized || std::from_chars(text.data() + 1, end, value, 16).ptr != end) {
-    refuse(fmt::format("background must be #rrggbb or #rrggbbaa in hex (got '{}')", text), "background");
-  }
-  if (text.size() == 7) value = value << 8 | 0xff;
-  return {.r = static_cast<std::uint8_t>(value >> 24),
-          .g = static_cast<std::uint8_t>(value >> 16),
-          .b = static_cast<std::uint8_t>(value >> 8),
-          .a = static_cast<std::uint8_t>(value)};
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
 }
 
+// As CSS writes them: #rgb, #rgba, #rrggbb or #rrggbbaa.
+image::Color parse_color(std::string_view text) {
+  const auto refuse_color = [&] {
+    refuse(fmt::format("background must be #rgb, #rgba, #rrggbb or #rrggbbaa in hex (got '{}')", text), "background");
+  };
+  const std::string_view digits = text.substr(text.starts_with('#') ? 1 : text.size());
+  const bool is_short = digits.size() == 3 || digits.size() == 4;
+  if (!is_short && digits.size() != 6 && digits.size() != 8) refuse_color();
+  if (!std::ranges::all_of(digits, [](char c) { return hex_digit(c) >= 0; })) refuse_color();
+  const auto channel = [&](std::size_t i, std::uint8_t absent) {
+    const std::size_t width = is_short ? 1 : 2;
+    if (i * width >= digits.size()) return absent;
+    const int high = hex_digit(digits[i * width]);
+    return static_cast<std::uint8_t>(high * 16 + hex_digit(digits[i * width + width - 1]));
+  };
+  return {.r = channel(0, 0), .g = channel(1, 0), .b = channel(2, 0), .a = channel(3, 255)};
+}
+
+// What is asked about the result, besides its size.
+struct Wanted {
+  image::Format format{};
+  int quality = 0;
+  std::optional<image::Color> background{};
+};
+
 image::Header accepted_header(const sdk::Job& job) {
-  image::Header header;
-  switch (image::sniff(job.input())) {
-    case image::Format::kJpeg: header = image::jpeg::read_header(job.input()); break;
-    case image::Format::kPng: header = image::png::read_header(job.input()); break;
-    case image::Format::kWebp: header = image::webp::read_header(job.input()); break;
-  }
+  image::Header header = image::read_header(job.input());
   const auto pixels_max = static_cast<std::uint64_t>(job.integer("max_input_pixels"));
   if (std::uint64_t{header.width} * header.height > pixels_max) {
     throw sdk::JobError(sdk::JobErrorCode::kTooLarge,
@@ -64,61 +79,67 @@ image::Header accepted_header(const sdk::Job& job) {
   return header;
 }
 
+Wanted wanted_of(const sdk::Job& job, const image::Header& header) {
+  Wanted wanted{.format = header.format, .quality = static_cast<int>(job.integer("quality"))};
+  if (job.has("format")) {
+    wanted.format = choice<image::Format>(job.string("format"), {{"jpeg", image::Format::kJpeg},
+                                                                 {"png", image::Format::kPng},
+                                                                 {"webp", image::Format::kWebp}});
+  }
+  if (job.has("background")) wanted.background = parse_color(job.string("background"));
+  return wanted;
+}
+
+// Orientations 5 to 8 lie on their side until they are turned.
+bool lies(const image::Header& header) { return header.orientation >= 5; }
+
+// For the picture as it is shown, upright.
 image::Plan plan_for(const sdk::Job& job, const image::Header& header) {
-  image::Size asked{.width = job.has("width") ? static_cast<std::uint32_t>(job.integer("width")) : 0,
-                    .height = job.has("height") ? static_cast<std::uint32_t>(job.integer("height")) : 0};
+  const image::Size asked{.width = job.has("width") ? static_cast<std::uint32_t>(job.integer("width")) : 0,
+                          .height = job.has("height") ? static_cast<std::uint32_t>(job.integer("height")) : 0};
   if (asked.width == 0 && asked.height == 0) refuse("width or height is required", "width");
   const auto fit = choice<image::Fit>(job.string("fit"), {{"cover", image::Fit::kCover},
                                                           {"contain", image::Fit::kContain},
                                                           {"fill", image::Fit::kFill},
                                                           {"inside", image::Fit::kInside},
                                                           {"outside", image::Fit::kOutside}});
-  // orientations 5 to 8 lie on their side until they are turned, at the end
-  if (header.orientation >= 5) std::swap(asked.width, asked.height);
-  const auto plan = image::make_plan({header.width, header.height}, asked, fit, job.boolean("without_enlargement"));
-  if (std::max({plan.scaled.width, plan.scaled.height, plan.canvas.width, plan.canvas.height}) > kOutputSideMax) {
-    refuse(fmt::format("the result would be {} x {}; each side is at most {}", plan.scaled.width, plan.scaled.height, kOutputSideMax),
+  const auto enlargement = job.boolean("without_enlargement") ? image::Enlargement::kForbidden : image::Enlargement::kAllowed;
+  image::Size source{header.width, header.height};
+  if (lies(header)) std::swap(source.width, source.height);
+  const image::Plan plan = image::make_plan(source, asked, fit, enlargement);
+  if (std::max(plan.canvas.width, plan.canvas.height) > kOutputSideMax) {
+    refuse(fmt::format("the result would be {} x {}; each side is at most {}", plan.canvas.width, plan.canvas.height, kOutputSideMax),
            asked.width != 0 ? "width" : "height");
   }
   return plan;
 }
 
-cv::Mat decode(const sdk::Job& job, const image::Header& header, const image::Plan& plan) {
-  switch (header.format) {
-    case image::Format::kJpeg:
-      return image::jpeg::decode(job.input(), image::shrink_on_load({header.width, header.height}, plan));
-    case image::Format::kPng: return image::png::decode(job.input(), header);
-    case image::Format::kWebp: break;
-  }
-  return image::webp::decode(job.input(), header);
-}
-
-void encode(sdk::Job& job, image::Format format, const cv::Mat& picture, image::Color background) {
-  const int quality = static_cast<int>(job.integer("quality"));
-  switch (format) {
-    case image::Format::kJpeg: return image::jpeg::encode(image::flatten(picture, background), quality, job.output());
-    case image::Format::kPng: return image::png::encode(picture, job.output());
-    case image::Format::kWebp: return image::webp::encode(picture, quality, job.output());
-  }
+// Black, as sharp; but around a picture that is transparent itself, nothing.
+image::Color background_of(const Wanted& wanted, const cv::Mat& picture) {
+  image::Color color = wanted.background.value_or(image::Color{.a = static_cast<std::uint8_t>(picture.channels() == 4 ? 0 : 255)});
+  if (wanted.format == image::Format::kJpeg) color.a = 255;
+  return color;
 }
 
 void resize_picture(sdk::Job& job) {
-  const image::Color background = parse_color(job.string("background"));
-  const image::Header header = accepted_header(job);
-  const image::Plan plan = plan_for(job, header);
-  const image::Format format = job.has("format") ? choice<image::Format>(job.string("format"), {{"jpeg", image::Format::kJpeg},
-                                                                                                {"png", image::Format::kPng},
-                                                                                                {"webp", image::Format::kWebp}})
-                                                 : header.format;
   constexpr std::uint64_t kSteps = 3;
-  job.throw_if_cancelled();
-  cv::Mat picture = decode(job, header, plan);
+  const image::Header header = accepted_header(job);
+  const Wanted wanted = wanted_of(job, header);
+  const image::Plan plan = plan_for(job, header);
+  const image::Plan stored_plan = lies(header) ? image::turned(plan) : plan;
+
+  cv::Mat picture = image::decode(job.input(), header, image::shrink_on_load({header.width, header.height}, stored_plan), job);
   job.progress(1, kSteps);
   job.throw_if_cancelled();
-  picture = image::upright(image::resample(picture, plan, background), header.orientation);
+
+  picture = image::upright(image::scale_and_cut(picture, stored_plan), header.orientation);
+  const image::Color background = background_of(wanted, picture);
+  if (wanted.format == image::Format::kJpeg) picture = image::flatten(picture, background);
+  picture = image::pad(picture, plan.canvas, background);
   job.progress(2, kSteps);
   job.throw_if_cancelled();
-  encode(job, format, picture, background);
+
+  image::encode(picture, wanted.format, wanted.quality, job.output(), job);
   job.progress(kSteps, kSteps);
 }
 
@@ -136,8 +157,8 @@ void resize(sdk::Job& job) {
 // tables here, once, and not in every worker's first job.
 void preload() {
   cv::setNumThreads(1);
-  const cv::Mat pixels(64, 64, CV_8UC3, cv::Scalar(1, 2, 3));
-  (void)image::resample(pixels, {.scaled = {16, 16}, .canvas = {16, 16}}, {});
+  const cv::Mat pixels(64, 64, CV_8UC4, cv::Scalar(1, 2, 3, 4));
+  (void)image::flatten(image::scale_and_cut(pixels, {.scaled = {16, 16}, .canvas = {16, 16}}), {});
 }
 
 sdk::ParamSpec side(const char* name) {
@@ -149,7 +170,7 @@ sdk::Kind resize_kind() {
   sdk::Kind kind;
   kind.name = "image.resize";
   kind.summary = "Resizes a picture";
-  kind.input.help = "a JPEG, PNG or WebP picture";
+  kind.input = {.parts_min = 1, .parts_max = 1, .help = "a JPEG, PNG or WebP picture"};
   kind.output = "the resized picture";
   kind.run = resize;
   kind.params.push_back(side("width"));
@@ -160,13 +181,15 @@ sdk::Kind resize_kind() {
                          .choices = {"webp", "jpeg", "png"}});
   kind.params.push_back({.name = "quality", .type = ParamType::kInteger, .help = "of WebP and JPEG", .fallback = 80,
                          .min = 1, .max = 100});
-  kind.params.push_back({.name = "background", .help = "#rrggbb or #rrggbbaa: around contained pictures, and under alpha in JPEG",
-                         .fallback = "#000000", .max = 9});
+  kind.params.push_back({.name = "background",
+                         .help = "#rrggbb or #rrggbbaa: around contained pictures, and under alpha in JPEG; black when "
+                                 "absent, or transparent around what is",
+                         .max = 9});
   kind.params.push_back({.name = "without_enlargement", .type = ParamType::kBoolean, .help = "never scale up", .fallback = false});
   kind.params.push_back({.name = "auto_orient", .type = ParamType::kBoolean, .help = "turn upright as EXIF says", .fallback = true});
   kind.params.push_back({.name = "max_input_pixels", .type = ParamType::kInteger,
                          .help = "larger pictures are refused from their header", .fallback = kInputPixelsDefault,
-                         .min = 1, .max = 1e10});
+                         .min = 1, .max = kInputPixelsMax});
   return kind;
 }
 

@@ -1,16 +1,17 @@
 #include "worker/jobs/image/resample.h"
 
 #include <algorithm>
-#include <cmath>
+#include <array>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
+
+#include "worker/sdk/job.h"
 
 namespace quern::image {
 namespace {
 
-// An extreme aspect ratio asks for sides beyond any limit: they are capped where a number of 32 bits
-// still holds them, and refused by the caller.
-std::uint32_t rounded(double length) { return static_cast<std::uint32_t>(std::clamp(std::round(length), 1.0, 4e9)); }
+constexpr std::int64_t kScaledPixelsMax = std::int64_t{1} << 29;
+
 cv::Size cv_size(Size size) { return {static_cast<int>(size.width), static_cast<int>(size.height)}; }
 
 // 8-bit straight alpha to 16-bit premultiplied: v * a / 255, times 257.
@@ -63,10 +64,10 @@ cv::Mat scale_pixels(const cv::Mat& picture, cv::Size to) {
   return out;
 }
 
-cv::Mat scale(const cv::Mat& picture, Size to) {
-  if (cv_size(to) == picture.size()) return picture;
-  if (picture.channels() != 4) return scale_pixels(picture, cv_size(to));
-  return unpremultiply(scale_pixels(premultiply(picture), cv_size(to)));
+cv::Mat scale(const cv::Mat& picture, cv::Size to) {
+  if (to == picture.size()) return picture;
+  if (picture.channels() != 4) return scale_pixels(picture, to);
+  return unpremultiply(scale_pixels(premultiply(picture), to));
 }
 
 cv::Mat with_alpha(const cv::Mat& picture) {
@@ -76,64 +77,27 @@ cv::Mat with_alpha(const cv::Mat& picture) {
   return out;
 }
 
-// Cuts what is outside the canvas and pads what is missing, centred.
-cv::Mat place(const cv::Mat& picture, Size canvas, Color background) {
-  const cv::Size size = cv_size(canvas);
-  if (picture.size() == size) return picture;
-  const int width = std::min(picture.cols, size.width);
-  const int height = std::min(picture.rows, size.height);
-  // an odd pixel goes to the left and the top, as in sharp
-  const cv::Rect from((picture.cols - width + 1) / 2, (picture.rows - height + 1) / 2, width, height);
-  if (width == size.width && height == size.height) return picture(from).clone();
-  const cv::Mat source = background.a < 255 ? with_alpha(picture) : picture;
-  cv::Mat out(size, source.type(), cv::Scalar(background.r, background.g, background.b, background.a));
-  source(from).copyTo(out(cv::Rect((size.width - width) / 2, (size.height - height) / 2, width, height)));
-  return out;
-}
-
 }  // namespace
 
-Plan make_plan(Size source, Size asked, Fit fit, bool without_enlargement) {
-  const double w = source.width;
-  const double h = source.height;
-  if (asked.width == 0 || asked.height == 0) {
-    double factor = asked.width != 0 ? asked.width / w : asked.height / h;
-    if (without_enlargement) factor = std::min(factor, 1.0);
-    Size scaled{rounded(w * factor), rounded(h * factor)};
-    // the asked side is exact, whatever rounding says
-    if (asked.width != 0 && factor == asked.width / w) scaled.width = asked.width;
-    if (asked.height != 0 && factor == asked.height / h) scaled.height = asked.height;
-    return {scaled, scaled};
+cv::Mat scale_and_cut(const cv::Mat& picture, const Plan& plan) {
+  const Window across = window_of(static_cast<std::uint32_t>(picture.cols), plan.scaled.width, plan.canvas.width);
+  const Window down = window_of(static_cast<std::uint32_t>(picture.rows), plan.scaled.height, plan.canvas.height);
+  if (std::int64_t{across.scaled} * down.scaled > kScaledPixelsMax) {
+    throw sdk::JobError(sdk::JobErrorCode::kTooLarge, "a picture of this shape can't be enlarged that much");
   }
-  if (fit == Fit::kFill) {
-    Size scaled = asked;
-    if (without_enlargement) scaled = {std::min(asked.width, source.width), std::min(asked.height, source.height)};
-    return {scaled, scaled};
-  }
-  const double across = asked.width / w;
-  const double down = asked.height / h;
-  const bool covers = fit == Fit::kCover || fit == Fit::kOutside;
-  double factor = covers ? std::max(across, down) : std::min(across, down);
-  if (without_enlargement) factor = std::min(factor, 1.0);
-  Size scaled{rounded(w * factor), rounded(h * factor)};
-  if (factor == across) scaled.width = asked.width;
-  if (factor == down) scaled.height = asked.height;
-  switch (fit) {
-    case Fit::kCover: return {scaled, {std::min(scaled.width, asked.width), std::min(scaled.height, asked.height)}};
-    case Fit::kContain: return {scaled, asked};
-    default: return {scaled, scaled};
-  }
+  const cv::Mat source = picture(cv::Rect(across.begin, down.begin, across.end - across.begin, down.end - down.begin));
+  const cv::Mat scaled = scale(source, {across.scaled, down.scaled});
+  const cv::Mat kept = scaled(cv::Rect(across.offset, down.offset, across.kept, down.kept));
+  return kept.isContinuous() ? kept : kept.clone();
 }
 
-std::uint32_t shrink_on_load(Size source, const Plan& plan) {
-  for (const std::uint32_t shrink : {8U, 4U, 2U}) {
-    if (source.width / shrink >= 2 * plan.scaled.width && source.height / shrink >= 2 * plan.scaled.height) return shrink;
-  }
-  return 1;
-}
-
-cv::Mat resample(const cv::Mat& picture, const Plan& plan, Color background) {
-  return place(scale(picture, plan.scaled), plan.canvas, background);
+cv::Mat pad(const cv::Mat& picture, Size canvas, Color background) {
+  const cv::Size size = cv_size(canvas);
+  if (picture.size() == size) return picture;
+  const cv::Mat source = background.a < 255 ? with_alpha(picture) : picture;
+  cv::Mat out(size, source.type(), cv::Scalar(background.r, background.g, background.b, background.a));
+  source.copyTo(out(cv::Rect((size.width - source.cols) / 2, (size.height - source.rows) / 2, source.cols, source.rows)));
+  return out;
 }
 
 cv::Mat upright(const cv::Mat& picture, int orientation) {

@@ -1,23 +1,15 @@
-// Geometry and resampling: from a decoded picture to one of the asked size.
+// Pixels: from a decoded picture to one of the planned size.
 //
-// Fits have sharp's (and CSS object-fit's) meaning; dimensions are rounded to the nearest pixel and
-// crops are centred. Alpha is premultiplied while resampling, in 16 bits, so that no colour leaks out
-// of transparent pixels.
+// Reducing averages areas, enlarging is bicubic; alpha is premultiplied meanwhile, in 16 bits, so that no
+// colour leaks out of transparent pixels.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <opencv2/core/mat.hpp>
 
+#include "worker/jobs/image/plan.h"
+
 namespace quern::image {
-
-enum class Fit { kCover, kContain, kFill, kInside, kOutside };
-
-struct Size {
-  std::uint32_t width = 0;
-  std::uint32_t height = 0;
-  friend bool operator==(const Size&, const Size&) = default;
-};
 
 struct Color {
   std::uint8_t r = 0;
@@ -26,22 +18,16 @@ struct Color {
   std::uint8_t a = 255;
 };
 
-// What to do with a source of a given size: scale all of it, then cut or pad to the canvas.
-struct Plan {
-  Size scaled;
-  Size canvas;
-};
-// Either of width and height may be 0: it follows from the other.
-[[nodiscard]] Plan make_plan(Size source, Size asked, Fit fit, bool without_enlargement);
-
-// The largest of 1, 2, 4, 8 that a decoder may shrink by and still leave twice the pixels in each
-// direction that the plan needs.
-[[nodiscard]] std::uint32_t shrink_on_load(Size source, const Plan& plan);
-
-[[nodiscard]] cv::Mat resample(const cv::Mat& picture, const Plan& plan, Color background);
+// Scales to plan.scaled and cuts to plan.canvas what stands over it; pad() does the rest. Throws
+// sdk::JobError(kTooLarge) for shapes so extreme that what lies between would not fit in memory.
+[[nodiscard]] cv::Mat scale_and_cut(const cv::Mat& picture, const Plan& plan);
 
 // Turns a picture stored with EXIF orientation `orientation` upright.
 [[nodiscard]] cv::Mat upright(const cv::Mat& picture, int orientation);
+
+// Centres the picture on a canvas of at least its size. It gets an alpha channel when the background
+// needs one.
+[[nodiscard]] cv::Mat pad(const cv::Mat& picture, Size canvas, Color background);
 
 // Over a background, for formats without alpha.
 [[nodiscard]] cv::Mat flatten(const cv::Mat& picture, Color background);
