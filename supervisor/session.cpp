@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -10,6 +11,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
+#include "common/log.h"
 #include "ipc/memfd.h"
 #include "supervisor/pool.h"
 
@@ -45,8 +47,12 @@ Session::Session(asio::io_context& io, Socket socket, SessionHost& host, Session
 
 asio::awaitable<void> Session::run() {
   using namespace asio::experimental::awaitable_operators;
-  co_await (read_requests() || write_answers() || until_peer_closed() || until_handshake_is_late() ||
-            until_told_to_close());
+  try {
+    co_await (read_requests() || write_answers() || until_peer_closed() || until_handshake_is_late() ||
+              until_told_to_close());
+  } catch (const std::exception& failure) {  // out of memory, for one client's sake: the others go on
+    log_event(LogLevel::kError, "session_failed", {{"reason", std::string_view(failure.what())}});
+  }
   if (pending_.job) host_.jobs().release(std::move(pending_.job));
   while (!jobs_.empty()) {
     Job& job = *jobs_.begin()->second;

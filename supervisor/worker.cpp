@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -20,6 +21,18 @@
 namespace quern::supervisor {
 
 namespace asio = boost::asio;
+
+namespace {
+
+// Takes the eventfd's count. The worker holds the same open file description: it may have cleared
+// O_NONBLOCK and taken the count before us, so a plain read could block for ever. RWF_NOWAIT can't.
+void lower_eventfd(int eventfd) noexcept {
+  std::uint64_t count = 0;
+  const iovec into{.iov_base = &count, .iov_len = sizeof count};
+  (void)::preadv2(eventfd, &into, 1, -1, RWF_NOWAIT);
+}
+
+}  // namespace
 
 // ---- Birth and death -----------------------------------------------------------------------------
 
@@ -181,8 +194,7 @@ asio::awaitable<void> Worker::watch_completions() {
     co_await eventfd_.async_wait(asio::posix::stream_descriptor::wait_read,
                                  asio::redirect_error(asio::use_awaitable, failure));
     if (failure) co_return;
-    std::uint64_t count = 0;
-    (void)!::read(eventfd_.native_handle(), &count, sizeof count);
+    lower_eventfd(eventfd_.native_handle());
     ipc::supervisor_awake(header);
   }
 }
