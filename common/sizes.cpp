@@ -39,7 +39,7 @@ std::string format_size(std::uint64_t bytes) {
     const std::uint64_t one = std::uint64_t{1} << unit.shift;
     if (bytes < one || unit.shift == 0) continue;
     if (bytes % one == 0) return fmt::format("{}{}", bytes / one, unit.name);
-    return fmt::format("{:.2g}{}", static_cast<double>(bytes) / static_cast<double>(one), unit.name);
+    return fmt::format("{:.1f}{}", static_cast<double>(bytes) / static_cast<double>(one), unit.name);
   }
   return fmt::format("{}B", bytes);
 }

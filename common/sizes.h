@@ -12,7 +12,7 @@ namespace quern {
 
 [[nodiscard]] Result<std::uint64_t> parse_size(std::string_view text);
 
-// The shortest exact or two-digit form: "64KiB", "1.5MiB".
+// In the largest unit that fits, whole or with one digit after the point: "64KiB", "1.5MiB".
 [[nodiscard]] std::string format_size(std::uint64_t bytes);
 
 }  // namespace quern

@@ -18,10 +18,11 @@ TEST(Sizes, RefusesWhatIsNoSize) {
   }
 }
 
-TEST(Sizes, WritesTheShortestExactForm) {
+TEST(Sizes, WritesTheLargestUnitThatFits) {
   EXPECT_EQ(format_size(65536), "64KiB");
   EXPECT_EQ(format_size(3ULL << 19), "1.5MiB");
   EXPECT_EQ(format_size(100), "100B");
+  EXPECT_EQ(format_size((1000ULL << 20) + (1ULL << 19)), "1000.5MiB");
 }
 
 }  // namespace
