@@ -63,17 +63,30 @@ std::uint32_t shrink_on_load(Size source, const Plan& plan) {
 
 Window window_of(std::uint32_t source, std::uint32_t scaled, std::uint32_t canvas) {
   const auto whole = static_cast<int>(source);
-  if (scaled <= canvas) return {.begin = 0, .end = whole, .scaled = static_cast<int>(scaled), .offset = 0, .kept = static_cast<int>(scaled)};
+  const auto kept = static_cast<int>(std::min(scaled, canvas));
+  if (scaled <= canvas) return {.begin = 0, .end = whole, .scaled = kept, .offset = 0, .kept = kept};
   const double factor = static_cast<double>(scaled) / source;
   const double first = std::floor((static_cast<double>(scaled) - canvas + 1) / 2);  // an odd pixel more is cut before, as in sharp
-  // what a kept pixel is made of: two pixels around when enlarging, all it covers when reducing
-  const double margin = std::max(2.0, std::ceil(1 / factor) + 1);
-  const double begin = std::max(0.0, std::floor(first / factor) - margin);
-  const double end = std::min<double>(source, std::ceil((first + canvas) / factor) + margin);
-  Window window{.begin = static_cast<int>(begin), .end = static_cast<int>(end), .scaled = 0, .offset = 0, .kept = static_cast<int>(canvas)};
-  window.scaled = std::max(window.kept, static_cast<int>(std::lround((end - begin) * factor)));
-  window.offset = std::clamp(static_cast<int>(std::lround(first - begin * factor)), 0, window.scaled - window.kept);
-  return window;
+  constexpr double kMargin = 2;  // pixels around, on the side that has fewer: what a kept one is made of
+  if (factor <= 1) {
+    // whole pixels of the result; where they lie in the source is off by less than one pixel there
+    const double begin = std::max(0.0, first - kMargin);
+    const double end = std::min<double>(scaled, first + canvas + kMargin);
+    return {.begin = static_cast<int>(std::lround(begin / factor)),
+            .end = static_cast<int>(std::lround(end / factor)),
+            .scaled = static_cast<int>(end - begin),
+            .offset = static_cast<int>(first - begin),
+            .kept = kept};
+  }
+  // whole pixels of the source; where they lie in the result is off by less than one pixel there
+  const double begin = std::max(0.0, std::floor(first / factor) - kMargin);
+  const double end = std::min<double>(source, std::ceil((first + canvas) / factor) + kMargin);
+  const int grown = std::max(kept, static_cast<int>(std::lround((end - begin) * factor)));
+  return {.begin = static_cast<int>(begin),
+          .end = static_cast<int>(end),
+          .scaled = grown,
+          .offset = std::clamp(static_cast<int>(std::lround(first - begin * factor)), 0, grown - kept),
+          .kept = kept};
 }
 
 }  // namespace quern::image

@@ -23,6 +23,7 @@ constexpr int kCompressionLevel = 6;  // zlib's and sharp's default
 
 void check(int failure, sdk::JobErrorCode code = sdk::JobErrorCode::kBadInput) {
   if (failure == SPNG_EMEM) throw std::bad_alloc();
+  if (failure == SPNG_EOVERFLOW) code = sdk::JobErrorCode::kTooLarge;  // a size that no memory has
   if (failure != 0) throw sdk::JobError(code, "PNG: " + std::string(spng_strerror(failure)));
 }
 

@@ -1,0 +1,276 @@
+// The codecs: what they read, and what they say to files that are broken on purpose or by accident.
+#include <gmock/gmock.h>
+#include <sys/resource.h>
+
+#include <random>
+
+#include "tests/unit/jobs/pictures.h"
+#include "tests/unit/sdk/fake_job.h"
+#include "worker/jobs/image/exif.h"
+
+namespace quern::image {
+namespace {
+
+using sdk::error_of;
+using sdk::JobErrorCode;
+using testing::HasSubstr;
+
+const sdk::Kind kNothing{};
+
+std::vector<std::uint8_t> repeated(const std::vector<std::uint8_t>& bytes, std::size_t times) {
+  std::vector<std::uint8_t> all(bytes.size() * times);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = bytes[i % bytes.size()];
+  return all;
+}
+
+class EveryFormat : public testing::TestWithParam<Format> {};
+INSTANTIATE_TEST_SUITE_P(Formats, EveryFormat, testing::Values(Format::kJpeg, Format::kPng, Format::kWebp), [](const auto& at) {
+  return at.param == Format::kJpeg ? "Jpeg" : at.param == Format::kPng ? "Png" : "Webp";
+});
+
+TEST_P(EveryFormat, RoundTrips) {
+  const cv::Mat picture = gradient(123, 77);
+  const File file = file_of(picture, GetParam());
+  const Header header = read_header(file);
+  EXPECT_EQ(header.format, GetParam());
+  EXPECT_EQ(header.width, 123U);
+  EXPECT_EQ(header.height, 77U);
+  EXPECT_EQ(header.orientation, 1);
+  EXPECT_FALSE(header.alpha);
+  EXPECT_LE(difference(picture_of(file), picture), GetParam() == Format::kPng ? 0 : 12);
+}
+
+TEST_P(EveryFormat, APictureOfOnePixelIsAPicture) {
+  EXPECT_EQ(picture_of(file_of(gradient(1, 1), GetParam())).size(), cv::Size(1, 1));
+}
+
+TEST_P(EveryFormat, CutShortAnywhereItIsBadInput) {
+  const File file = file_of(gradient(64, 48), GetParam());
+  // after the last of the pixels: a PNG's end chunk, a JPEG's end marker, a WebP's padding
+  const std::size_t tail = GetParam() == Format::kPng ? 12 : 2;
+  for (std::size_t size = 0; size + tail < file.size(); ++size) {
+    const auto error = error_of([&] { (void)picture_of(std::span(file).first(size)); });
+    ASSERT_EQ(error.code(), JobErrorCode::kBadInput) << size << ": " << error.what();
+    ASSERT_STRNE(error.what(), "");
+  }
+}
+
+TEST_P(EveryFormat, AnyByteChangedIsAPictureOrAnError) {
+  const File file = file_of(gradient(64, 48), GetParam());
+  std::minstd_rand random(7);
+  for (int round = 0; round < 3000; ++round) {
+    File broken = file;
+    for (int i = 0; i < 1 + round % 4; ++i) broken[random() % broken.size()] = static_cast<std::byte>(random());
+    if (GetParam() == Format::kPng && round % 2 == 0) fix_png_checksums(broken);
+    try {
+      const Header header = read_header(broken);
+      if (std::uint64_t{header.width} * header.height > 10'000'000) continue;  // the module's own check
+      const sdk::FakeJob job(kNothing);
+      (void)decode(broken, header, 1, job);
+    } catch (const sdk::JobError& error) {
+      ASSERT_TRUE(error.code() == JobErrorCode::kBadInput || error.code() == JobErrorCode::kTooLarge) << error.what();
+    } catch (const std::bad_alloc&) {
+    }
+  }
+}
+
+TEST_P(EveryFormat, DecodingStopsWhenAsked) {
+  const File file = file_of(gradient(800, 800), GetParam());
+  sdk::FakeJob job(kNothing);
+  job.cancelled = true;
+  EXPECT_EQ(error_of([&] { (void)decode(file, read_header(file), 1, job); }).code(), JobErrorCode::kCancelled);
+}
+
+TEST_P(EveryFormat, EncodingStopsWhenAsked) {
+  sdk::FakeJob job(kNothing);
+  job.polls_until_cancel = 2;
+  EXPECT_EQ(error_of([&] { encode(gradient(800, 800), GetParam(), 80, job.output({}), job); }).code(), JobErrorCode::kCancelled);
+}
+
+TEST_P(EveryFormat, AResultPastTheLimitIsTooLarge) {
+  for (const std::size_t limit : {0U, 1U, 100U, 1000U}) {
+    sdk::FakeJob job(kNothing);
+    job.result_bytes_max = limit;
+    cv::Mat noise(200, 200, CV_8UC3);
+    cv::randu(noise, 0, 255);
+    EXPECT_EQ(error_of([&] { encode(noise, GetParam(), 80, job.output({}), job); }).code(), JobErrorCode::kTooLarge);
+  }
+}
+
+TEST_P(EveryFormat, OrientationIsRead) {
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    for (const ByteOrder order : {ByteOrder::kLittle, ByteOrder::kBig}) {
+      const File file = with_exif(file_of(gradient(16, 8), GetParam()), GetParam(), exif_block(orientation, order));
+      EXPECT_EQ(read_header(file).orientation, orientation);
+      EXPECT_EQ(picture_of(file).size(), cv::Size(16, 8));
+    }
+  }
+}
+
+TEST(Codec, NamesWhatItCantRead) {
+  const auto message = [](std::string_view text) {
+    return std::string(error_of([&] { (void)read_header(std::as_bytes(std::span(text.data(), text.size()))); }).what());
+  };
+  EXPECT_EQ(message(""), "the input is empty; JPEG, PNG and WebP can be read");
+  EXPECT_EQ(message("GIF89a...."), "the input is a GIF file; JPEG, PNG and WebP can be read");
+  EXPECT_THAT(message("hello"), HasSubstr("no picture that is known here"));
+  EXPECT_THAT(message("\xff\xd8"), HasSubstr("no picture"));
+}
+
+TEST(Exif, WhatIsMalformedIsUpright) {
+  const File good = exif_block(6);
+  ASSERT_EQ(exif_orientation(good), 6);
+  EXPECT_EQ(exif_orientation(std::span(good).subspan(6)), 6);
+  EXPECT_EQ(exif_orientation({}), 1);
+  EXPECT_EQ(exif_orientation(exif_block(0)), 1);
+  EXPECT_EQ(exif_orientation(exif_block(9)), 1);
+  EXPECT_EQ(exif_orientation(exif_block(255)), 1);
+  constexpr std::size_t kEndOfValue = 6 + 8 + 2 + 12 + 10;
+  for (std::size_t size = 0; size < kEndOfValue; ++size) EXPECT_EQ(exif_orientation(std::span(good).first(size)), 1) << size;
+}
+
+TEST(Exif, NothingOutsideOfTheBlockIsRead) {
+  std::minstd_rand random(11);
+  for (int round = 0; round < 100'000; ++round) {
+    File block = exif_block(3, round % 2 == 0 ? ByteOrder::kLittle : ByteOrder::kBig);
+    for (int i = 0; i < 3; ++i) block[10 + random() % (block.size() - 10)] = static_cast<std::byte>(random());
+    block.resize(10 + random() % (block.size() - 9));
+    block.shrink_to_fit();
+    const int orientation = exif_orientation(block);  // the address sanitizer watches
+    ASSERT_TRUE(orientation >= 1 && orientation <= 8);
+  }
+}
+
+// ---- JPEG --------------------------------------------------------------------------------------------
+
+TEST(Jpeg, GreyIsSpread) {
+  cv::Mat grey(40, 60, CV_8UC1, cv::Scalar(77));
+  const cv::Mat picture = picture_of(jpeg_of(grey, {.grey = true}));
+  EXPECT_LE(difference(picture, cv::Mat(40, 60, CV_8UC3, cv::Scalar(77, 77, 77))), 1);
+}
+
+TEST(Jpeg, ProgressiveIsRead) {
+  const cv::Mat picture = gradient(123, 77);
+  EXPECT_LE(difference(picture_of(jpeg_of(picture, {.progressive = true})), picture), 8);
+}
+
+// libjpeg writes Adobe's marker for CMYK: the inks are inverted, 255 is none.
+TEST(Jpeg, CmykIsConverted) {
+  const auto color_of = [](cv::Scalar inks) {
+    const cv::Vec3b pixel = picture_of(jpeg_of(cv::Mat(16, 16, CV_8UC4, inks), {.cmyk = true})).at<cv::Vec3b>(8, 8);
+    return std::vector<int>{pixel[0], pixel[1], pixel[2]};
+  };
+  EXPECT_EQ(color_of({255, 255, 255, 255}), (std::vector<int>{255, 255, 255}));
+  EXPECT_EQ(color_of({255, 255, 255, 0}), (std::vector<int>{0, 0, 0}));
+  EXPECT_EQ(color_of({0, 255, 255, 255}), (std::vector<int>{0, 255, 255}));
+  EXPECT_EQ(color_of({255, 255, 255, 128}), (std::vector<int>{128, 128, 128}));
+}
+
+TEST(Jpeg, IsShrunkWhileItIsDecoded) {
+  const File file = file_of(gradient(801, 400), Format::kJpeg);
+  const sdk::FakeJob job(kNothing);
+  for (const std::uint32_t shrink : {1U, 2U, 4U, 8U}) {
+    const cv::Mat picture = decode(file, read_header(file), shrink, job);
+    EXPECT_EQ(picture.cols, static_cast<int>((801 + shrink - 1) / shrink));
+    EXPECT_EQ(picture.rows, static_cast<int>((400 + shrink - 1) / shrink));
+  }
+}
+
+TEST(Jpeg, TheDecodersReasonIsGiven) {
+  const File file = file_of(gradient(64, 48), Format::kJpeg);
+  EXPECT_STREQ(error_of([&] { (void)picture_of(std::span(file).first(file.size() / 2)); }).what(), "JPEG: Premature end of JPEG file");
+}
+
+TEST(Jpeg, ALateEndMarkerIsNoError) {
+  File file = file_of(gradient(64, 48), Format::kJpeg);
+  const std::byte junk[] = {std::byte{1}, std::byte{2}, std::byte{3}};
+  file.insert(file.end() - 2, std::begin(junk), std::end(junk));
+  EXPECT_EQ(picture_of(file).size(), cv::Size(64, 48));
+}
+
+TEST(Jpeg, EndlessScansAreRefused) {
+  File file = jpeg_of(gradient(64, 64), {.progressive = true});
+  // the last scan, again and again
+  std::size_t last = 0;
+  for (std::size_t at = 0; at + 1 < file.size(); ++at) {
+    if (file[at] == std::byte{0xff} && file[at + 1] == std::byte{0xda}) last = at;
+  }
+  const File scan(file.begin() + static_cast<std::ptrdiff_t>(last), file.end() - 2);
+  for (int i = 0; i < 1000; ++i) file.insert(file.end() - 2, scan.begin(), scan.end());
+  const auto error = error_of([&] { (void)picture_of(file); });
+  EXPECT_EQ(error.code(), JobErrorCode::kBadInput);
+}
+
+// ---- PNG ---------------------------------------------------------------------------------------------
+
+TEST(Png, SixteenBitsKeepTheirUpperEight) {
+  const auto rows = repeated({0x12, 0xff, 0x80, 0x00, 0xfe, 0x7f}, 4 * 4);
+  const cv::Mat picture = picture_of(png_of(4, 4, rows, {.color_type = 2, .bit_depth = 16}));
+  EXPECT_EQ(picture.at<cv::Vec3b>(3, 3), cv::Vec3b(0x12, 0x80, 0xfe));
+}
+
+TEST(Png, GreyOfEveryDepthIsSpread) {
+  for (const int depth : {1, 2, 4, 8, 16}) {
+    const std::vector<std::uint8_t> rows(static_cast<std::size_t>(8 * depth), 0xff);
+    EXPECT_EQ(picture_of(png_of(8, 8, rows, {.color_type = 0, .bit_depth = depth})).at<cv::Vec3b>(7, 7), cv::Vec3b(255, 255, 255)) << depth;
+  }
+}
+
+TEST(Png, GreyWithAlphaKeepsIt) {
+  const auto rows = repeated({0x40, 0x80}, 4);
+  EXPECT_EQ(picture_of(png_of(2, 2, rows, {.color_type = 4})).at<cv::Vec4b>(1, 1), cv::Vec4b(0x40, 0x40, 0x40, 0x80));
+}
+
+TEST(Png, PalettesAreLookedUp) {
+  const File file = png_of(2, 1, {0, 1}, {.color_type = 3, .palette = {0x102030ff, 0x40506070}});
+  EXPECT_TRUE(read_header(file).alpha);
+  const cv::Mat picture = picture_of(file);
+  EXPECT_EQ(picture.at<cv::Vec4b>(0, 0), cv::Vec4b(0x10, 0x20, 0x30, 0xff));
+  EXPECT_EQ(picture.at<cv::Vec4b>(0, 1), cv::Vec4b(0x40, 0x50, 0x60, 0x70));
+}
+
+TEST(Png, InterlacedIsRead) {
+  const cv::Mat picture = gradient(37, 29);
+  const std::vector<std::uint8_t> rows(picture.datastart, picture.dataend);
+  EXPECT_EQ(difference(picture_of(png_of(37, 29, rows, {.interlaced = true})), picture), 0);
+}
+
+TEST(Png, AWrongChecksumInThePixelsIsBadInput) {
+  File file = file_of(gradient(32, 32), Format::kPng);
+  file[file.size() - 12 - 1] ^= std::byte{1};  // the last of IDAT's checksum
+  const auto error = error_of([&] { (void)picture_of(file); });
+  EXPECT_EQ(error.code(), JobErrorCode::kBadInput);
+  EXPECT_THAT(error.what(), HasSubstr("PNG: "));
+}
+
+TEST(Png, AlphaThatIsOpaqueIsDropped) {
+  EXPECT_EQ(picture_of(file_of(with_alpha_of(gradient(8, 8), 255), Format::kPng)).channels(), 3);
+  EXPECT_EQ(picture_of(file_of(with_alpha_of(gradient(8, 8), 254), Format::kPng)).channels(), 4);
+}
+
+// ---- WebP --------------------------------------------------------------------------------------------
+
+TEST(Webp, AlphaRoundTrips) {
+  cv::Mat picture = with_alpha_of(gradient(64, 64), 200);
+  EXPECT_EQ(picture_of(file_of(picture, Format::kWebp)).at<cv::Vec4b>(32, 32)[3], 200);
+}
+
+TEST(Webp, OfAnAnimationTheFirstFrameIsShown) {
+  const cv::Mat red(20, 30, CV_8UC3, cv::Scalar(250, 0, 0));
+  const cv::Mat blue(20, 30, CV_8UC3, cv::Scalar(0, 0, 250));
+  const cv::Mat whole = picture_of(animation_of({30, 20}, {red, blue}, {0, 0}));
+  EXPECT_EQ(whole.size(), cv::Size(30, 20));
+  EXPECT_GT(whole.at<cv::Vec3b>(10, 10)[0], 200);
+}
+
+TEST(Webp, AFirstFrameThatIsSmallerLiesOnNothing) {
+  const cv::Mat red(20, 30, CV_8UC3, cv::Scalar(250, 0, 0));
+  const cv::Mat picture = picture_of(animation_of({50, 40}, {red, red}, {4, 6}));
+  EXPECT_EQ(picture.size(), cv::Size(50, 40));
+  EXPECT_EQ(picture.at<cv::Vec4b>(0, 0), cv::Vec4b(0, 0, 0, 0));
+  EXPECT_EQ(picture.at<cv::Vec4b>(16, 14)[3], 255);
+  EXPECT_GT(picture.at<cv::Vec4b>(16, 14)[0], 200);
+}
+
+}  // namespace
+}  // namespace quern::image
