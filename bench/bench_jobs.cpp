@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <atomic>
 #include <boost/json/array.hpp>
-#include <boost/json/parse.hpp>
 #include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
 #include <chrono>
 #include <condition_variable>
 #include <fstream>
@@ -112,7 +112,8 @@ void bench_throughput(const bench::BenchServer& server) {
   fmt::print("\nno-op jobs, one connection of the client library (median of 5)\n");
   for (const int in_flight : {1, 16, 256}) {
     std::vector<double> rates;
-    for (int i = 0; i < 5; ++i) rates.push_back(throughput(client, {.kind = "debug.noop"}, in_flight, in_flight == 1 ? 10'000 : 200'000));
+    for (int i = 0; i < 5; ++i)
+      rates.push_back(throughput(client, {.kind = "debug.noop"}, in_flight, in_flight == 1 ? 10'000 : 200'000));
     fmt::print("  {:>4} in flight  {:>9.0f} jobs/s\n", in_flight, percentile(rates, 0.5));
   }
 }
@@ -128,7 +129,8 @@ double bare_scrypt(unsigned processes, int each) {
     if (pid == 0) {
       const std::string_view password = "password";
       for (int n = 0; n < each; ++n) {
-        (void)hash::scrypt(std::as_bytes(std::span(password.data(), password.size())), std::as_bytes(std::span("salt", 4)), {});
+        (void)hash::scrypt(std::as_bytes(std::span(password.data(), password.size())),
+                           std::as_bytes(std::span("salt", 4)), {});
       }
       ::_exit(0);
     }
@@ -141,7 +143,8 @@ double bare_scrypt(unsigned processes, int each) {
 void bench_scrypt(const bench::BenchServer& server) {
   client::Client client({.socket_path = server.socket_path()});
   const unsigned cores = std::thread::hardware_concurrency();
-  const client::Job job{.kind = "hash.scrypt", .params_json = R"({"salt":"salt"})", .parts = {client::Part::copy("password")}};
+  const client::Job job{
+      .kind = "hash.scrypt", .params_json = R"({"salt":"salt"})", .parts = {client::Part::copy("password")}};
   std::vector<double> ratios;
   std::vector<double> bare;
   std::vector<double> quern;
@@ -151,8 +154,9 @@ void bench_scrypt(const bench::BenchServer& server) {
     ratios.push_back(quern.back() / bare.back());
   }
   fmt::print("\nscrypt N=16384 r=8 p=1, {} workers (medians of 7, interleaved)\n", cores);
-  fmt::print("  bare loop, one process a core  {:7.1f} /s\n  quern                          {:7.1f} /s   {:.3f} x bare\n",
-             percentile(bare, 0.5), percentile(quern, 0.5), percentile(ratios, 0.5));
+  fmt::print(
+      "  bare loop, one process a core  {:7.1f} /s\n  quern                          {:7.1f} /s   {:.3f} x bare\n",
+      percentile(bare, 0.5), percentile(quern, 0.5), percentile(ratios, 0.5));
 }
 
 // ---- Respawn -------------------------------------------------------------------------------------------
@@ -161,7 +165,8 @@ pid_t worker_of(client::Client& operators, std::string_view pool_name) {
   const auto document = boost::json::parse(operators.admin(wire::AdminOp::kStatus).value());
   for (const auto& pool : document.at("pools").as_array()) {
     const auto& workers = pool.at("workers").as_array();
-    if (pool.at("name").as_string() == pool_name && !workers.empty()) return static_cast<pid_t>(workers[0].at("pid").as_int64());
+    if (pool.at("name").as_string() == pool_name && !workers.empty())
+      return static_cast<pid_t>(workers[0].at("pid").as_int64());
   }
   return -1;
 }
@@ -175,8 +180,10 @@ void bench_respawn(const bench::BenchServer& server) {
     const char* pool;
     client::Job job;
   };
-  const Case cases[] = {{"single", {.kind = "debug.noop"}},
-                        {"image", {.kind = "image.resize", .params_json = R"({"width":1})", .parts = {client::Part::copy("no picture")}}}};
+  const Case cases[] = {
+      {"single", {.kind = "debug.noop"}},
+      {"image",
+       {.kind = "image.resize", .params_json = R"({"width":1})", .parts = {client::Part::copy("no picture")}}}};
   for (const Case& each : cases) {
     std::vector<double> samples;
     for (int i = 0; i < 50; ++i) {
@@ -188,8 +195,9 @@ void bench_respawn(const bench::BenchServer& server) {
       (void)client.run(each.job);
       samples.push_back(seconds_since(start) * 1e3);
     }
-    fmt::print("  pool {:<8} {:6.2f} ms  worst {:6.2f} ms\n", each.pool == std::string_view("single") ? "debug" : each.pool,
-               percentile(samples, 0.5), *std::ranges::max_element(samples));
+    fmt::print("  pool {:<8} {:6.2f} ms  worst {:6.2f} ms\n",
+               each.pool == std::string_view("single") ? "debug" : each.pool, percentile(samples, 0.5),
+               *std::ranges::max_element(samples));
   }
 }
 
@@ -203,7 +211,8 @@ int main() {
     bench_throughput(server);
     bench_scrypt(server);
   }
-  const bench::BenchServer single("[pools.single]\nmodules = ['debug']\nworkers = 1\n[pools.image]\nmodules = ['image']\nworkers = 1\n");
+  const bench::BenchServer single(
+      "[pools.single]\nmodules = ['debug']\nworkers = 1\n[pools.image]\nmodules = ['image']\nworkers = 1\n");
   bench_respawn(single);
   return 0;
 }

@@ -59,7 +59,9 @@ void check_parameters(benchmark::State& state) {
 BENCHMARK(check_parameters);
 
 void create_channel(benchmark::State& state) {
-  for (auto _ : state) benchmark::DoNotOptimize(ipc::Channel::create({.slots = 32, .input_extent_bytes = 32U << 10, .output_extent_bytes = 32U << 10}, 1));
+  for (auto _ : state)
+    benchmark::DoNotOptimize(
+        ipc::Channel::create({.slots = 32, .input_extent_bytes = 32U << 10, .output_extent_bytes = 32U << 10}, 1));
 }
 BENCHMARK(create_channel)->Unit(benchmark::kMicrosecond);
 

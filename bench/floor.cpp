@@ -75,7 +75,8 @@ Floor::~Floor() {
 
 void Floor::round_trip() {
   char byte = 'x';
-  if (::write(socket_.get(), &byte, 1) != 1 || ::read(socket_.get(), &byte, 1) != 1) throw std::runtime_error("the floor broke");
+  if (::write(socket_.get(), &byte, 1) != 1 || ::read(socket_.get(), &byte, 1) != 1)
+    throw std::runtime_error("the floor broke");
 }
 
 }  // namespace quern::bench

@@ -27,7 +27,8 @@ BenchServer::BenchServer(std::string_view config) {
   std::string program = QUERND;
   std::string words[] = {"--config", path, "--runtime-dir", directory_};
   char* argv[] = {program.data(), words[0].data(), words[1].data(), words[2].data(), words[3].data(), nullptr};
-  if (::posix_spawn(&pid_, QUERND, nullptr, nullptr, argv, environ) != 0) throw std::runtime_error("can't start quernd");
+  if (::posix_spawn(&pid_, QUERND, nullptr, nullptr, argv, environ) != 0)
+    throw std::runtime_error("can't start quernd");
   if (!cli::ping(socket_path(), std::chrono::seconds(30))) throw std::runtime_error("quernd did not start");
 }
 
@@ -41,7 +42,8 @@ PlainClient::PlainClient(const std::string& socket_path) : socket_(::socket(AF_U
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   socket_path.copy(address.sun_path, sizeof address.sun_path - 1);
-  if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) throw std::runtime_error("connect");
+  if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    throw std::runtime_error("connect");
   wire::Buffer hello;
   wire::encode_hello(hello, {.client_name = "bench"});
   in_.resize(65536);
@@ -54,7 +56,8 @@ PlainClient::PlainClient(const std::string& socket_path) : socket_(::socket(AF_U
 }
 
 void PlainClient::noop() {
-  if (::write(socket_.get(), frame_.data(), frame_.size()) != static_cast<ssize_t>(frame_.size())) throw std::runtime_error("write");
+  if (::write(socket_.get(), frame_.data(), frame_.size()) != static_cast<ssize_t>(frame_.size()))
+    throw std::runtime_error("write");
   read_frame();
 }
 

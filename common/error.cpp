@@ -86,9 +86,9 @@ std::string to_string(const Error& error) {
 
 Error system_error(std::string_view call, std::string_view object, int error_number) {
   const std::string reason = std::generic_category().message(error_number);
-  return Error{.code = ErrorCode::kInternal,
-               .message = object.empty() ? fmt::format("{}: {}", call, reason)
-                                         : fmt::format("{} {}: {}", call, object, reason)};
+  return Error{
+      .code = ErrorCode::kInternal,
+      .message = object.empty() ? fmt::format("{}: {}", call, reason) : fmt::format("{} {}: {}", call, object, reason)};
 }
 
 }  // namespace quern

@@ -16,28 +16,28 @@ namespace quern {
 
 // Values are wire format: never renumber, only append.
 enum class ErrorCode : std::uint16_t {
-  kInvalidArgument = 1,   // a kind, parameter or option is wrong; `field` names it
-  kBadInput = 2,          // the payload can't be decoded
-  kTooLarge = 3,          // a limit on size was exceeded; the message names the limit
-  kBusy = 4,              // the queue is full and the client asked not to wait
-  kTimeout = 5,           // queue, run or deadline; `cause` says which
-  kCancelled = 6,         // by the client or an operator
-  kWorkerCrashed = 7,     // the worker died on every attempt; `cause` says how
-  kOutOfMemory = 8,       // the job needed more memory than its pool grants
-  kShuttingDown = 9,      // the server is going away
-  kUnavailable = 10,      // the pool can't run jobs now (drained, degraded)
-  kPermissionDenied = 11, // the peer may not do this
-  kNotFound = 12,         // no such pool (operators' requests)
-  kProtocolError = 13,    // a malformed frame; the connection is closed after it
-  kInternal = 14,         // a bug in Quern or in a job module
-  kUnreachable = 15,      // client side: no server, or the connection broke before the answer
+  kInvalidArgument = 1,    // a kind, parameter or option is wrong; `field` names it
+  kBadInput = 2,           // the payload can't be decoded
+  kTooLarge = 3,           // a limit on size was exceeded; the message names the limit
+  kBusy = 4,               // the queue is full and the client asked not to wait
+  kTimeout = 5,            // queue, run or deadline; `cause` says which
+  kCancelled = 6,          // by the client or an operator
+  kWorkerCrashed = 7,      // the worker died on every attempt; `cause` says how
+  kOutOfMemory = 8,        // the job needed more memory than its pool grants
+  kShuttingDown = 9,       // the server is going away
+  kUnavailable = 10,       // the pool can't run jobs now (drained, degraded)
+  kPermissionDenied = 11,  // the peer may not do this
+  kNotFound = 12,          // no such pool (operators' requests)
+  kProtocolError = 13,     // a malformed frame; the connection is closed after it
+  kInternal = 14,          // a bug in Quern or in a job module
+  kUnreachable = 15,       // client side: no server, or the connection broke before the answer
 };
 
 // Why a worker or a job ended when it did not end by itself. Values are wire format.
 enum class CauseKind : std::uint8_t {
   kNone = 0,
-  kExited = 1,            // detail: exit code
-  kSignaled = 2,          // detail: signal number
+  kExited = 1,    // detail: exit code
+  kSignaled = 2,  // detail: signal number
   kOutOfMemory = 3,
   kQueueTimeout = 4,
   kRunTimeout = 5,
@@ -47,7 +47,7 @@ enum class CauseKind : std::uint8_t {
   kClientGone = 9,
   kRecycled = 10,
   kOperator = 11,
-  kChannelCorrupt = 12,   // the worker wrote what no correct worker writes
+  kChannelCorrupt = 12,  // the worker wrote what no correct worker writes
   kSupervisorStopping = 13,
 };
 
@@ -70,7 +70,7 @@ struct Cause {
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
   std::string message;
-  std::string field{};               // the offending field, when there is one
+  std::string field{};  // the offending field, when there is one
   Cause cause{};
   std::uint64_t job_id = 0;          // 0: not about a job
   std::uint32_t retry_after_ms = 0;  // with kBusy and kUnavailable: when to try again

@@ -32,7 +32,9 @@ class LogField {
  public:
   template <class T>
   LogField(std::string_view name, const T& value)
-      : name_(name), value_(fmt::format("{}", value)), is_number_(std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {}
+      : name_(name),
+        value_(fmt::format("{}", value)),
+        is_number_(std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {}
   [[nodiscard]] std::string_view name() const noexcept { return name_; }
   [[nodiscard]] std::string_view value() const noexcept { return value_; }
   [[nodiscard]] bool is_number() const noexcept { return is_number_; }
@@ -47,6 +49,7 @@ class LogField {
 void log_event(LogLevel level, std::string_view event, std::initializer_list<LogField> fields);
 
 // One line without its time and level, as log_event writes it. For tests.
-[[nodiscard]] std::string format_event(LogFormat format, std::string_view event, std::initializer_list<LogField> fields);
+[[nodiscard]] std::string format_event(LogFormat format, std::string_view event,
+                                       std::initializer_list<LogField> fields);
 
 }  // namespace quern

@@ -18,8 +18,9 @@ constexpr std::array<Unit, 4> kUnits{{{"GiB", 30}, {"MiB", 20}, {"KiB", 10}, {"B
 }  // namespace
 
 Result<std::uint64_t> parse_size(std::string_view text) {
-  const Error bad{.code = ErrorCode::kInvalidArgument,
-                  .message = fmt::format("'{}' is not a size; write bytes, or a whole number of KiB, MiB or GiB", text)};
+  const Error bad{
+      .code = ErrorCode::kInvalidArgument,
+      .message = fmt::format("'{}' is not a size; write bytes, or a whole number of KiB, MiB or GiB", text)};
   std::uint64_t number = 0;
   const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (failure != std::errc{}) return bad;

@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <charconv>
 #include <fstream>
 #include <numeric>
 #include <sstream>
-#include <toml++/toml.h>
 
 #include "common/sizes.h"
 
@@ -32,8 +32,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 std::string suggestion(std::string_view wrong, const std::vector<std::string>& known) {
-  const auto nearest = std::ranges::min_element(
-      known, {}, [&](const std::string& name) { return edit_distance(wrong, name); });
+  const auto nearest =
+      std::ranges::min_element(known, {}, [&](const std::string& name) { return edit_distance(wrong, name); });
   if (nearest == known.end() || edit_distance(wrong, *nearest) > 3) {
     return known.empty() ? "" : fmt::format("; known here: {}", fmt::join(known, ", "));
   }
@@ -74,9 +74,10 @@ Result<TomlDocument> TomlDocument::load(const std::string& path) {
 
 void TomlDocument::complain(std::uint32_t line, std::string_view setting, std::string_view reason) {
   if (error_) return;
-  error_ = Error{.code = ErrorCode::kInvalidArgument,
-                 .message = fmt::format("{}: line {}: {}{}{}", file_name_, line, setting, setting.empty() ? "" : ": ", reason),
-                 .field = std::string(setting)};
+  error_ = Error{
+      .code = ErrorCode::kInvalidArgument,
+      .message = fmt::format("{}: line {}: {}{}{}", file_name_, line, setting, setting.empty() ? "" : ": ", reason),
+      .field = std::string(setting)};
 }
 
 TomlTable TomlDocument::table(std::string_view path) {
@@ -97,7 +98,9 @@ const void* TomlTable::find(std::string_view setting) {
 void TomlTable::complain(std::string_view setting, std::string_view reason) {
   const toml::node* table = as_node(node_);
   const toml::node* node = table != nullptr ? table->as_table()->get(setting) : nullptr;
-  const std::uint32_t line = node != nullptr ? node->source().begin.line : table != nullptr ? table->source().begin.line : 1;
+  const std::uint32_t line = node != nullptr    ? node->source().begin.line
+                             : table != nullptr ? table->source().begin.line
+                                                : 1;
   document_->complain(line, path_.empty() ? std::string(setting) : fmt::format("{}.{}", path_, setting), reason);
 }
 
@@ -136,10 +139,11 @@ void TomlTable::read_size(std::string_view setting, std::uint64_t& value, std::u
   if (node == nullptr) return;
   const auto number = node->value_exact<std::int64_t>();
   const auto text = node->value_exact<std::string>();
-  const auto size = text                     ? parse_size(*text)
-                    : number && *number >= 0 ? Result<std::uint64_t>(static_cast<std::uint64_t>(*number))
-                                             : Result<std::uint64_t>(Error{.code = ErrorCode::kInvalidArgument,
-                                                                           .message = "must be a size such as \"64MiB\""});
+  const auto size = text ? parse_size(*text)
+                    : number && *number >= 0
+                        ? Result<std::uint64_t>(static_cast<std::uint64_t>(*number))
+                        : Result<std::uint64_t>(Error{.code = ErrorCode::kInvalidArgument,
+                                                      .message = "must be a size such as \"64MiB\""});
   if (!size) return complain(setting, size.error().message);
   if (*size < min || *size > max) {
     return complain(setting, fmt::format("must be between {} and {}", format_size(min), format_size(max)));

@@ -56,8 +56,8 @@ inline constexpr std::size_t kResultPartNameBytesMax = 47;
 
 // How many jobs a channel holds, and how many bytes of each fit in its arena. The supervisor's choice.
 struct Geometry {
-  std::uint32_t slots = 32;                       // a power of two, 1..kSlotsMax
-  std::uint32_t input_extent_bytes = 64U << 10;   // multiples of a page, up to kExtentBytesMax
+  std::uint32_t slots = 32;                      // a power of two, 1..kSlotsMax
+  std::uint32_t input_extent_bytes = 64U << 10;  // multiples of a page, up to kExtentBytesMax
   std::uint32_t output_extent_bytes = 64U << 10;
   friend bool operator==(const Geometry&, const Geometry&) = default;
 
@@ -90,8 +90,8 @@ struct alignas(kPageBytes) ChannelHeader {
   alignas(kCacheLineBytes) std::atomic<std::uint32_t> worker_sleeping;      // futex word, see doorbell.h
   alignas(kCacheLineBytes) std::atomic<std::uint32_t> supervisor_sleeping;  // see doorbell.h
   alignas(kCacheLineBytes) std::atomic<std::uint32_t> lifecycle;            // Lifecycle
-  std::atomic<std::uint64_t> cancel;  // 1 + the position asked to stop; 0: none
-  alignas(kCacheLineBytes) std::atomic<std::uint32_t> progress_version;  // odd while being written (a seqlock)
+  std::atomic<std::uint64_t> cancel;                                        // 1 + the position asked to stop; 0: none
+  alignas(kCacheLineBytes) std::atomic<std::uint32_t> progress_version;     // odd while being written (a seqlock)
   std::atomic<std::uint64_t> progress_position;
   std::atomic<std::uint64_t> progress_done;
   std::atomic<std::uint64_t> progress_total;
@@ -100,12 +100,12 @@ struct alignas(kPageBytes) ChannelHeader {
 struct alignas(kCacheLineBytes) Descriptor {
   std::atomic<std::uint64_t> word;  // position << 2 | SlotState, see submission_ring.h
   std::uint64_t job_id;
-  std::uint64_t result_bytes_max;   // of all result parts together
-  std::uint32_t kind;               // index in the template's list of kinds
-  std::uint32_t attempt;            // 1, 2, ...
-  std::uint32_t body_bytes;         // of the wire job body (wire.h), in the input extent or in descriptor 0
-  std::uint16_t fd_count;           // descriptors that come as one kJobFds control message before this
-  std::uint8_t body_in_fd;          // 1: the first of them holds the job body
+  std::uint64_t result_bytes_max;  // of all result parts together
+  std::uint32_t kind;              // index in the template's list of kinds
+  std::uint32_t attempt;           // 1, 2, ...
+  std::uint32_t body_bytes;        // of the wire job body (wire.h), in the input extent or in descriptor 0
+  std::uint16_t fd_count;          // descriptors that come as one kJobFds control message before this
+  std::uint8_t body_in_fd;         // 1: the first of them holds the job body
   std::uint8_t reserved[21];
 };
 
@@ -117,18 +117,18 @@ enum class Outcome : std::uint32_t {
 
 struct alignas(kCacheLineBytes) Completion {
   std::uint64_t position;
-  std::uint32_t outcome;      // Outcome
-  std::uint32_t parts;        // <= kResultPartsMax
-  std::uint32_t fd_count;     // descriptors that went ahead as kResultFds control messages
+  std::uint32_t outcome;   // Outcome
+  std::uint32_t parts;     // <= kResultPartsMax
+  std::uint32_t fd_count;  // descriptors that went ahead as kResultFds control messages
   std::uint32_t error_bytes;
-  std::uint64_t run_ns;       // time in the job module
+  std::uint64_t run_ns;  // time in the job module
   std::uint64_t reserved[4];
 };
 
 struct ResultPart {
   std::uint64_t bytes;
-  std::uint32_t offset;     // in the output extent; unused for parts in a descriptor
-  std::uint8_t in_fd;       // the n-th such part is the n-th descriptor
+  std::uint32_t offset;  // in the output extent; unused for parts in a descriptor
+  std::uint8_t in_fd;    // the n-th such part is the n-th descriptor
   std::uint8_t name_bytes;
   char name[kResultPartNameBytesMax + 3];
 };

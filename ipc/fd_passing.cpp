@@ -72,8 +72,9 @@ Result<IoResult> receive_with_fds(int socket, std::span<std::byte> buffer, std::
     }
   }
   if ((message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0) {
-    return Error{.code = ErrorCode::kProtocolError,
-                 .message = "a message or its descriptors did not fit (too many descriptors, or none left to this process)"};
+    return Error{
+        .code = ErrorCode::kProtocolError,
+        .message = "a message or its descriptors did not fit (too many descriptors, or none left to this process)"};
   }
   if (received == 0) return IoResult{IoStatus::kClosed, 0};
   return IoResult{IoStatus::kDone, static_cast<std::size_t>(received)};

@@ -24,7 +24,8 @@ Result<unique_fd> create_memfd(std::string_view debug_name, std::uint64_t bytes)
   const std::string label = "quern-" + std::string(debug_name);
   unique_fd fd(::memfd_create(label.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) return system_error("memfd_create", label, errno);
-  if (bytes > 0 && ::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) return system_error("ftruncate", label, errno);
+  if (bytes > 0 && ::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0)
+    return system_error("ftruncate", label, errno);
   return fd;
 }
 
@@ -54,8 +55,9 @@ Result<std::uint64_t> sealed_size(int fd) {
   const int seals = ::fcntl(fd, F_GET_SEALS);
   if (seals < 0 || (seals & kNeeded) != kNeeded) {
     return Error{.code = ErrorCode::kInvalidArgument,
-                 .message = "a passed descriptor must be a memfd sealed with F_SEAL_SHRINK and F_SEAL_WRITE; "
-                            "send other files' bytes inline, or copy them into a sealed memfd",
+                 .message =
+                     "a passed descriptor must be a memfd sealed with F_SEAL_SHRINK and F_SEAL_WRITE; "
+                     "send other files' bytes inline, or copy them into a sealed memfd",
                  .field = "parts"};
   }
   struct stat info {};
@@ -82,7 +84,8 @@ Result<Mapping> Mapping::map(int fd, std::uint64_t bytes, Access access) {
   if (bytes == 0) return mapping;
   try {
     const auto mode = access == Access::kReadOnly ? boost::interprocess::read_only : boost::interprocess::read_write;
-    mapping.region_ = boost::interprocess::mapped_region(BorrowedMappable{fd}, mode, 0, static_cast<std::size_t>(bytes));
+    mapping.region_ =
+        boost::interprocess::mapped_region(BorrowedMappable{fd}, mode, 0, static_cast<std::size_t>(bytes));
   } catch (const boost::interprocess::interprocess_exception& failure) {
     return system_error("mmap", "memfd", failure.get_native_error());
   }

@@ -47,7 +47,7 @@ inline constexpr std::size_t kPartNameBytesMax = 47;
 inline constexpr std::size_t kKindBytesMax = 63;
 inline constexpr std::size_t kMessageBytesMax = 4096;
 inline constexpr std::size_t kPingBytesMax = 64;
-inline constexpr std::uint8_t kPriorityMax = 9;      // 9 runs first
+inline constexpr std::uint8_t kPriorityMax = 9;  // 9 runs first
 inline constexpr std::uint8_t kPriorityDefault = 5;
 
 enum class FrameType : std::uint8_t {
@@ -122,9 +122,9 @@ void encode_welcome(Buffer& out, const Welcome& welcome);
 
 struct Part {
   std::string_view name{};
-  bool in_fd = false;        // the n-th such part is the n-th descriptor of the frame
+  bool in_fd = false;  // the n-th such part is the n-th descriptor of the frame
   std::uint64_t bytes = 0;
-  ByteSpan data{};           // inline parts only
+  ByteSpan data{};  // inline parts only
 };
 void encode_parts_table(ByteWriter& out, std::span<const Part> parts);
 void encode_parts(ByteWriter& out, std::span<const Part> parts);
@@ -133,7 +133,7 @@ void encode_parts(ByteWriter& out, std::span<const Part> parts);
 
 // ---- Jobs --------------------------------------------------------------------------------------
 
-inline constexpr std::uint8_t kSubmitNoWait = 1;        // refuse with busy instead of waiting for a place
+inline constexpr std::uint8_t kSubmitNoWait = 1;  // refuse with busy instead of waiting for a place
 inline constexpr std::uint8_t kSubmitWantProgress = 2;
 
 // Limits a client may set on a job; absent means the pool's own. The pool's maxima always hold.

@@ -91,7 +91,8 @@ void read_pools(TomlDocument& document, Config& config) {
     config.pools.push_back(read_pool(document, name));
     for (const std::string& module : config.pools.back().modules) {
       if (!modules.insert(module).second) {
-        document.table("pools." + name).complain("modules", fmt::format("module {} is in another pool already", module));
+        document.table("pools." + name)
+            .complain("modules", fmt::format("module {} is in another pool already", module));
       }
     }
   }

@@ -15,29 +15,29 @@
 namespace quern::supervisor {
 
 struct PoolConfig {
-  std::string name;                      // [a-z][a-z0-9_-]{0,31}
-  std::vector<std::string> modules;      // names of built-in modules, or paths of your own (with a slash)
-  std::uint32_t workers = 1;             // default: one a core
-  std::uint32_t workers_max = 256;       // the most that `quern resize` grants
+  std::string name;                  // [a-z][a-z0-9_-]{0,31}
+  std::vector<std::string> modules;  // names of built-in modules, or paths of your own (with a slash)
+  std::uint32_t workers = 1;         // default: one a core
+  std::uint32_t workers_max = 256;   // the most that `quern resize` grants
   std::uint32_t queue_jobs_max = 10'000;
   std::uint64_t queue_bytes_max = 256ULL << 20;
-  std::uint32_t queue_timeout_ms = 60'000;   // the longest a job waits for a worker
-  std::uint32_t run_timeout_ms = 30'000;     // the longest it runs
-  std::uint32_t cancel_grace_ms = 1'000;     // between asking a job to stop and SIGKILL
-  std::uint32_t attempts = 2;                // tries of a job whose worker died, when the client does not say
+  std::uint32_t queue_timeout_ms = 60'000;  // the longest a job waits for a worker
+  std::uint32_t run_timeout_ms = 30'000;    // the longest it runs
+  std::uint32_t cancel_grace_ms = 1'000;    // between asking a job to stop and SIGKILL
+  std::uint32_t attempts = 2;               // tries of a job whose worker died, when the client does not say
   std::uint64_t result_bytes_max = 512ULL << 20;
-  std::uint64_t memory_bytes_max = 0;        // address space of a worker beyond its template's; 0: no limit
+  std::uint64_t memory_bytes_max = 0;  // address space of a worker beyond its template's; 0: no limit
 };
 
 struct Config {
-  std::string runtime_dir;               // default: default_runtime_dir() of common/paths.h
-  std::uint32_t socket_mode = 0660;      // of quern.sock; admin.sock is always 0600
-  std::string socket_group{};            // of quern.sock; empty: quernd's own
-  std::string module_dir;                // where built-in modules are
-  std::string worker_path;               // the quern-worker executable
+  std::string runtime_dir;           // default: default_runtime_dir() of common/paths.h
+  std::uint32_t socket_mode = 0660;  // of quern.sock; admin.sock is always 0600
+  std::string socket_group{};        // of quern.sock; empty: quernd's own
+  std::string module_dir;            // where built-in modules are
+  std::string worker_path;           // the quern-worker executable
   std::uint32_t shutdown_grace_ms = 30'000;
   std::uint32_t clients_max = 1'024;
-  std::uint32_t client_jobs_max = 4'096;      // in flight per connection
+  std::uint32_t client_jobs_max = 4'096;  // in flight per connection
   std::uint64_t frame_bytes_max = 16ULL << 20;
   std::uint64_t payload_bytes_max = 2ULL << 30;  // of one job, descriptors included
   LogConfig log{};

@@ -1,10 +1,10 @@
 #include "supervisor/fleet.h"
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -104,7 +104,8 @@ asio::awaitable<void> Fleet::revive_template() {
     if (stopping_) break;
     template_backoff_.reset();
     adopt(std::move(*started));
-    log_event(LogLevel::kInfo, "template_restarted", {{"pool", options_.template_options.pool}, {"pid", template_->pid()}});
+    log_event(LogLevel::kInfo, "template_restarted",
+              {{"pool", options_.template_options.pool}, {"pid", template_->pid()}});
     fill();
   }
 }
@@ -273,7 +274,8 @@ asio::awaitable<void> Fleet::replace(std::uint64_t incarnation) {
   const std::uint64_t fresh_incarnation = fresh != nullptr ? fresh->incarnation() : 0;
   while (!stopping_ && find(fresh_incarnation) != nullptr && !serving(fresh_incarnation)) co_await changed_.wait();
   if (stopping_) co_return;
-  if (Worker* worker = find(incarnation); worker != nullptr && worker->state() == Worker::State::kServing) retire(*worker);
+  if (Worker* worker = find(incarnation); worker != nullptr && worker->state() == Worker::State::kServing)
+    retire(*worker);
 }
 
 // ---- The end ---------------------------------------------------------------------------------------

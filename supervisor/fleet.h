@@ -41,8 +41,8 @@ struct FleetOptions {
 
 class FleetEvents {
  public:
-  virtual void on_serving(Worker& worker) = 0;           // it can be given jobs
-  virtual void on_retiring(Worker& worker) = 0;          // what it has not begun should go elsewhere
+  virtual void on_serving(Worker& worker) = 0;            // it can be given jobs
+  virtual void on_retiring(Worker& worker) = 0;           // what it has not begun should go elsewhere
   virtual void on_dead(Worker& worker, Cause cause) = 0;  // settle its jobs; it is destroyed afterwards
 
  protected:

@@ -40,7 +40,8 @@ Result<InBuffer::Received> InBuffer::receive(int socket, std::size_t wanted) {
   const auto received = ipc::receive_with_fds(socket, room, fds_);
   if (!received) return received.error();
   if (fds_.size() > kPendingFdsMax) {
-    return Error{.code = ErrorCode::kProtocolError, .message = "more descriptors than the frames they came with announce"};
+    return Error{.code = ErrorCode::kProtocolError,
+                 .message = "more descriptors than the frames they came with announce"};
   }
   end_ += received->bytes;
   return Received{received->status, received->bytes == room.size()};

@@ -70,14 +70,14 @@ using ExpiryHook = boost::intrusive::set_member_hook<boost::intrusive::optimize_
 
 struct Job {
   std::uint64_t id = 0;
-  std::uint64_t request_id = 0;   // the client's name for it
-  JobClient* client = nullptr;    // null: the client is gone, nobody is told
+  std::uint64_t request_id = 0;  // the client's name for it
+  JobClient* client = nullptr;   // null: the client is gone, nobody is told
   const Kind* kind = nullptr;
   std::uint8_t priority = wire::kPriorityDefault;
   bool want_progress = false;
-  bool running = false;           // at the front of a worker's ring
+  bool running = false;  // at the front of a worker's ring
   std::uint32_t attempts_max = 1;
-  std::uint32_t attempts = 0;     // begun so far
+  std::uint32_t attempts = 0;  // begun so far
   std::uint32_t run_timeout_ms = 0;
   std::uint64_t result_bytes_max = 0;
 
@@ -86,19 +86,19 @@ struct Job {
   std::int64_t published_ns = 0;
   std::int64_t queue_expiry_ns = 0;
   std::int64_t deadline_ns = INT64_MAX;
-  std::int64_t expiry_ns = 0;     // when the pool has to look at it next; key of expiry_hook's set
+  std::int64_t expiry_ns = 0;  // when the pool has to look at it next; key of expiry_hook's set
 
-  std::uint64_t progress_done = 0;    // last told to the client
+  std::uint64_t progress_done = 0;  // last told to the client
 
   CauseKind stop = CauseKind::kNone;  // why it was asked to stop while running
   Cause last_death{};                 // of the worker that had it last
 
-  Worker* worker = nullptr;       // while published
-  std::uint64_t position = 0;     // in that worker's channel
+  Worker* worker = nullptr;    // while published
+  std::uint64_t position = 0;  // in that worker's channel
 
-  std::vector<std::byte> body;    // the wire job body, opaque
-  unique_fd body_fd;              // its copy in a memfd, made when it does not fit an input extent
-  std::vector<unique_fd> fds;     // payload descriptors, sealed memfds
+  std::vector<std::byte> body;      // the wire job body, opaque
+  unique_fd body_fd;                // its copy in a memfd, made when it does not fit an input extent
+  std::vector<unique_fd> fds;       // payload descriptors, sealed memfds
   std::uint64_t payload_bytes = 0;  // body and descriptors together
 
   QueueHook queue_hook;

@@ -44,8 +44,8 @@ class JobQueue {
   }
 
  private:
-  using List = boost::intrusive::list<
-      Job, boost::intrusive::member_hook<Job, QueueHook, &Job::queue_hook>, boost::intrusive::constant_time_size<false>>;
+  using List = boost::intrusive::list<Job, boost::intrusive::member_hook<Job, QueueHook, &Job::queue_hook>,
+                                      boost::intrusive::constant_time_size<false>>;
 
   void add(Job& job, bool front) noexcept {
     List& level = levels_[job.priority];
@@ -58,9 +58,7 @@ class JobQueue {
     ++size_;
     bytes_ += job.payload_bytes;
   }
-  [[nodiscard]] std::size_t highest() const noexcept {
-    return static_cast<std::size_t>(std::bit_width(occupied_)) - 1;
-  }
+  [[nodiscard]] std::size_t highest() const noexcept { return static_cast<std::size_t>(std::bit_width(occupied_)) - 1; }
 
   std::array<List, wire::kPriorityMax + 1> levels_;
   std::uint32_t occupied_ = 0;  // bit p: levels_[p] has jobs

@@ -22,21 +22,24 @@ Result<RuntimeDirectory> RuntimeDirectory::acquire(const std::string& path) {
   if (!lock) return system_error("open", lock_path, errno);
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return system_error("flock", lock_path, errno);
-    return Error{.code = ErrorCode::kUnavailable,
-                 .message = fmt::format("another quernd is running in {}; stop it, or choose another --runtime-dir", path)};
+    return Error{
+        .code = ErrorCode::kUnavailable,
+        .message = fmt::format("another quernd is running in {}; stop it, or choose another --runtime-dir", path)};
   }
   return RuntimeDirectory(path, std::move(lock));
 }
 
-Result<boost::asio::local::stream_protocol::acceptor> listen_on(boost::asio::io_context& io, const ListenOptions& options) {
+Result<boost::asio::local::stream_protocol::acceptor> listen_on(boost::asio::io_context& io,
+                                                                const ListenOptions& options) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (options.path.size() >= sizeof address.sun_path) {
-    return Error{.code = ErrorCode::kInvalidArgument,
-                 .message = fmt::format("{} is longer than the {} bytes a socket's path may have; choose a shorter runtime "
-                                        "directory",
-                                        options.path, sizeof address.sun_path - 1),
-                 .field = "server.runtime_dir"};
+    return Error{
+        .code = ErrorCode::kInvalidArgument,
+        .message = fmt::format("{} is longer than the {} bytes a socket's path may have; choose a shorter runtime "
+                               "directory",
+                               options.path, sizeof address.sun_path - 1),
+        .field = "server.runtime_dir"};
   }
   std::memcpy(address.sun_path, options.path.c_str(), options.path.size());
 

@@ -55,9 +55,11 @@ int main(int argc, char** argv) {
   std::string config_path;
   std::string runtime_dir;
   bool check = false;
-  app.add_option("-c,--config", config_path, "TOML configuration file; without one, pools hash and image with a worker a core");
+  app.add_option("-c,--config", config_path,
+                 "TOML configuration file; without one, pools hash and image with a worker a core");
   app.add_flag("--check-config", check, "read the configuration, say what is wrong with it, and exit");
-  app.add_option("--runtime-dir", runtime_dir, "directory of the sockets (default: $RUNTIME_DIRECTORY, or /run/quern for root)");
+  app.add_option("--runtime-dir", runtime_dir,
+                 "directory of the sockets (default: $RUNTIME_DIRECTORY, or /run/quern for root)");
   app.set_version_flag("--version", QUERN_VERSION);
   app.footer("Exit codes: 0 clean end, 1 failure, 2 wrong command line or configuration.");
   try {
@@ -74,7 +76,8 @@ int main(int argc, char** argv) {
   }
   if (!runtime_dir.empty()) config->runtime_dir = runtime_dir;
   if (check) {
-    fmt::print("{}: ok, {} pools\n", config_path.empty() ? "built-in configuration" : config_path, config->pools.size());
+    fmt::print("{}: ok, {} pools\n", config_path.empty() ? "built-in configuration" : config_path,
+               config->pools.size());
     return 0;
   }
   quern::configure_log(config->log);

@@ -66,7 +66,8 @@ Result<void> Pool::set_limits(Job& job, const wire::JobOptions& options) const {
   job.run_timeout_ms = std::min(options.run_timeout_ms.value_or(config_.run_timeout_ms), config_.run_timeout_ms);
   job.result_bytes_max = config_.result_bytes_max;
   job.accepted_ns = now_ns();
-  const std::uint32_t queue_ms = std::min(options.queue_timeout_ms.value_or(config_.queue_timeout_ms), config_.queue_timeout_ms);
+  const std::uint32_t queue_ms =
+      std::min(options.queue_timeout_ms.value_or(config_.queue_timeout_ms), config_.queue_timeout_ms);
   job.queue_expiry_ns = job.accepted_ns + queue_ms * kNsPerMs;
   if (options.deadline_ms) job.deadline_ns = job.accepted_ns + *options.deadline_ms * kNsPerMs;
   return {};
@@ -74,7 +75,8 @@ Result<void> Pool::set_limits(Job& job, const wire::JobOptions& options) const {
 
 Result<Pool::Admission> Pool::submit(std::unique_ptr<Job>& job, const wire::JobOptions& options) {
   if (mode_ == Mode::kStopping) {
-    return Error{.code = ErrorCode::kShuttingDown, .message = "the server is shutting down; try again elsewhere or later"};
+    return Error{.code = ErrorCode::kShuttingDown,
+                 .message = "the server is shutting down; try again elsewhere or later"};
   }
   if (mode_ == Mode::kDraining) {
     ++facts_.refused;
@@ -165,13 +167,15 @@ Error Pool::stopped_early(const Job& job) const {
               .cause = cause};
     case CauseKind::kQueueTimeout:
       return {.code = ErrorCode::kTimeout,
-              .message = fmt::format("no worker of pool {} was free in time; it has {} jobs waiting", config_.name, queue_.size()),
+              .message = fmt::format("no worker of pool {} was free in time; it has {} jobs waiting", config_.name,
+                                     queue_.size()),
               .cause = cause,
               .retry_after_ms = retry_after_ms()};
     case CauseKind::kDeadline:
       return {.code = ErrorCode::kTimeout, .message = "the job's deadline passed", .cause = cause};
     case CauseKind::kSupervisorStopping:
-      return {.code = ErrorCode::kShuttingDown, .message = "the server shut down before the job was done", .cause = cause};
+      return {
+          .code = ErrorCode::kShuttingDown, .message = "the server shut down before the job was done", .cause = cause};
     default: return {.code = ErrorCode::kCancelled, .message = "the job was cancelled", .cause = cause};
   }
 }
@@ -181,7 +185,8 @@ Error Pool::stopped_early(const Job& job) const {
 Result<void> Pool::resize(std::uint32_t workers) {
   if (workers < 1 || workers > config_.workers_max) {
     return Error{.code = ErrorCode::kInvalidArgument,
-                 .message = fmt::format("workers must be between 1 and {} (pools.{}.workers_max)", config_.workers_max, config_.name),
+                 .message = fmt::format("workers must be between 1 and {} (pools.{}.workers_max)", config_.workers_max,
+                                        config_.name),
                  .field = "workers"};
   }
   log_event(LogLevel::kInfo, "pool_resized", {{"pool", config_.name}, {"from", fleet_.target()}, {"to", workers}});

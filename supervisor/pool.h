@@ -100,8 +100,8 @@ class Pool final : private WorkerEvents, private FleetEvents {
     using type = std::int64_t;
     std::int64_t operator()(const Job& job) const noexcept { return job.expiry_ns; }
   };
-  using ExpirySet = boost::intrusive::multiset<
-      Job, boost::intrusive::member_hook<Job, ExpiryHook, &Job::expiry_hook>, boost::intrusive::key_of_value<ByExpiry>>;
+  using ExpirySet = boost::intrusive::multiset<Job, boost::intrusive::member_hook<Job, ExpiryHook, &Job::expiry_hook>,
+                                               boost::intrusive::key_of_value<ByExpiry>>;
 
   // WorkerEvents, FleetEvents
   void on_answer(Worker& worker, Job& job, const WorkerAnswer& answer) override;

@@ -208,7 +208,8 @@ void Pool::expire(Job& job, std::int64_t now) {
     watch_until(job, INT64_MAX);
     worker.kill({job.stop, 0});
   } else if (worker.revoke(job)) {
-    const bool stuck = job.running && !past_deadline;  // first in the ring for its whole run timeout, and not even begun
+    const bool stuck =
+        job.running && !past_deadline;  // first in the ring for its whole run timeout, and not even begun
     if (stuck) {
       worker.kill({CauseKind::kRunTimeout, 0});
       requeue(job);

@@ -35,7 +35,8 @@ FleetOptions fleet_options(const Config& config, const PoolConfig& pool) {
   std::vector<std::string> paths;
   for (const std::string& module : pool.modules) {
     // a name is one of ours; anything with a slash is a path to a user's own
-    paths.push_back(module.find('/') == std::string::npos ? fmt::format("{}/{}.so", config.module_dir, module) : module);
+    paths.push_back(module.find('/') == std::string::npos ? fmt::format("{}/{}.so", config.module_dir, module)
+                                                          : module);
   }
   return {.template_options = {.pool = pool.name,
                                .worker_path = config.worker_path,
@@ -95,8 +96,8 @@ Result<void> Server::register_kinds(const Pool& pool) {
     const auto [at, fresh] = kinds_.emplace(kind->name, kind.get());
     if (!fresh) {
       return Error{.code = ErrorCode::kInvalidArgument,
-                   .message = fmt::format("kind {} is served by pool {} already; a kind belongs to one pool", kind->name,
-                                          at->second->pool->config().name),
+                   .message = fmt::format("kind {} is served by pool {} already; a kind belongs to one pool",
+                                          kind->name, at->second->pool->config().name),
                    .field = fmt::format("pools.{}.modules", pool.config().name)};
     }
   }
@@ -105,10 +106,13 @@ Result<void> Server::register_kinds(const Pool& pool) {
 
 // ---- Sockets and sessions --------------------------------------------------------------------------
 
-std::string Server::socket_path(std::string_view socket) const { return fmt::format("{}/{}", config_.runtime_dir, socket); }
+std::string Server::socket_path(std::string_view socket) const {
+  return fmt::format("{}/{}", config_.runtime_dir, socket);
+}
 
 Result<void> Server::open_sockets() {
-  auto clients = listen_on(io_, {.path = socket_path(kClientSocketName), .mode = config_.socket_mode, .group = config_.socket_group});
+  auto clients = listen_on(
+      io_, {.path = socket_path(kClientSocketName), .mode = config_.socket_mode, .group = config_.socket_group});
   if (!clients) return clients.error();
   clients_acceptor_.emplace(std::move(*clients));
   auto operators = listen_on(io_, {.path = socket_path(kAdminSocketName), .mode = 0600});
@@ -147,9 +151,10 @@ asio::awaitable<void> Server::keep_session(Session::Socket socket, SessionRole r
   SessionHost& host = *this;
   const auto at = sessions_.emplace(sessions_.end(), io_, std::move(socket), host, limits, role);
   if (!room) {
-    at->refuse({.code = ErrorCode::kBusy,
-                .message = fmt::format("the server has {} clients, its limit (limits.clients_max)", config_.clients_max),
-                .retry_after_ms = 1000});
+    at->refuse(
+        {.code = ErrorCode::kBusy,
+         .message = fmt::format("the server has {} clients, its limit (limits.clients_max)", config_.clients_max),
+         .retry_after_ms = 1000});
   }
   co_await at->run();
   sessions_.erase(at);
@@ -169,7 +174,8 @@ std::string Server::kinds_document() const {
   for (const auto& pool : pools_) {
     for (const auto& kind : pool->kinds()) {
       if (document.back() == '}') document += ',';
-      document += fmt::format("{{\"pool\":\"{}\",{}", pool->config().name, std::string_view(kind->description_json).substr(1));
+      document +=
+          fmt::format("{{\"pool\":\"{}\",{}", pool->config().name, std::string_view(kind->description_json).substr(1));
     }
   }
   return document + "]}";
@@ -177,14 +183,16 @@ std::string Server::kinds_document() const {
 
 asio::awaitable<Result<std::string>> Server::operate(wire::AdminOp op, std::string pool_name, std::uint32_t value) {
   if (op == wire::AdminOp::kStatus) {
-    co_return status_document({.state = stopping_ ? "stopping" : "running", .started_ns = started_ns_, .clients = sessions_.size()},
-                              pools_);
+    co_return status_document(
+        {.state = stopping_ ? "stopping" : "running", .started_ns = started_ns_, .clients = sessions_.size()}, pools_);
   }
   const auto at = std::ranges::find_if(pools_, [&](const auto& pool) { return pool->config().name == pool_name; });
   if (at == pools_.end()) {
     std::string names;
     for (const auto& pool : pools_) names += (names.empty() ? "" : ", ") + pool->config().name;
-    co_return Error{.code = ErrorCode::kNotFound, .message = fmt::format("there is no such pool; this server has {}", names), .field = "pool"};
+    co_return Error{.code = ErrorCode::kNotFound,
+                    .message = fmt::format("there is no such pool; this server has {}", names),
+                    .field = "pool"};
   }
   Pool& pool = **at;
   Result<void> done;
@@ -197,8 +205,9 @@ asio::awaitable<Result<std::string>> Server::operate(wire::AdminOp op, std::stri
     case wire::AdminOp::kStatus: break;
   }
   if (!done) co_return done.error();
-  co_return fmt::format("{{\"pool\":\"{}\",\"state\":\"{}\",\"workers_target\":{},\"queued\":{},\"running\":{}}}", pool_name,
-                        state_word(pool), pool.fleet().target(), pool.queue().size(), pool.jobs() - pool.queue().size());
+  co_return fmt::format("{{\"pool\":\"{}\",\"state\":\"{}\",\"workers_target\":{},\"queued\":{},\"running\":{}}}",
+                        pool_name, state_word(pool), pool.fleet().target(), pool.queue().size(),
+                        pool.jobs() - pool.queue().size());
 }
 
 // ---- The end ---------------------------------------------------------------------------------------
@@ -216,7 +225,8 @@ asio::awaitable<void> Server::shut_down() {
   for (const auto& pool : pools_) pool->stop();
 
   asio::steady_timer grace(io_, std::chrono::milliseconds(config_.shutdown_grace_ms));
-  const auto ended = co_await (all_stopped() || grace.async_wait(asio::use_awaitable) || signals_.async_wait(asio::use_awaitable));
+  const auto ended =
+      co_await (all_stopped() || grace.async_wait(asio::use_awaitable) || signals_.async_wait(asio::use_awaitable));
   if (ended.index() != 0) {
     log_event(LogLevel::kWarn, "grace_over", {{"reason", ended.index() == 1 ? "shutdown_grace_ms" : "second signal"}});
     for (const auto& pool : pools_) pool->kill_all();

@@ -180,13 +180,14 @@ Session::Step Session::handle_next_frame() {
   const wire::FrameHeader header = wire::decode_header(bytes);
   const std::uint32_t bytes_max = greeted_ ? limits_.frame_bytes_max : wire::kHandshakeBodyBytesMax;
   if (header.body_bytes > bytes_max) {
-    return close_with(protocol_error(fmt::format("a frame of {} bytes; at most {} are allowed here (send large parts as "
-                                                 "sealed memfds)",
-                                                 header.body_bytes, bytes_max)));
+    return close_with(
+        protocol_error(fmt::format("a frame of {} bytes; at most {} are allowed here (send large parts as "
+                                   "sealed memfds)",
+                                   header.body_bytes, bytes_max)));
   }
   if (header.fd_count > wire::kFrameFdsMax) {
-    return close_with(protocol_error(fmt::format("{} descriptors in a frame; at most {} are allowed", header.fd_count,
-                                                 wire::kFrameFdsMax)));
+    return close_with(protocol_error(
+        fmt::format("{} descriptors in a frame; at most {} are allowed", header.fd_count, wire::kFrameFdsMax)));
   }
   frame_bytes_ = wire::kHeaderBytes + header.body_bytes;
   if (bytes.size() < frame_bytes_) return Step::kNeedBytes;
@@ -221,7 +222,8 @@ Result<void> Session::handle(const wire::FrameHeader& header, ipc::ByteSpan body
     case wire::FrameType::kKinds: send_text(header.request_id, host_.kinds_document()); return {};
     case wire::FrameType::kAdmin: return administer(header, body);
     default:
-      return protocol_error(fmt::format("a frame of type {} is nothing a client sends", static_cast<unsigned>(header.type)));
+      return protocol_error(
+          fmt::format("a frame of type {} is nothing a client sends", static_cast<unsigned>(header.type)));
   }
 }
 
@@ -230,8 +232,8 @@ Result<void> Session::greet(const wire::FrameHeader& header, ipc::ByteSpan body)
   const auto hello = wire::decode_hello(body);
   if (!hello) return hello.error();
   if (hello->version_min > wire::kVersion || hello->version_max < wire::kVersion) {
-    return protocol_error(fmt::format("this server speaks protocol version {}, the client versions {} to {}", wire::kVersion,
-                                      hello->version_min, hello->version_max));
+    return protocol_error(fmt::format("this server speaks protocol version {}, the client versions {} to {}",
+                                      wire::kVersion, hello->version_min, hello->version_max));
   }
   accepts_fds_ = (hello->features & wire::kFeatureAcceptsFds) != 0;
   greeted_ = true;
@@ -316,12 +318,13 @@ Result<void> Session::administer(const wire::FrameHeader& header, ipc::ByteSpan 
   const auto admin = wire::decode_admin(body);
   if (!admin) return admin.error();
   if (role_ != SessionRole::kOperator) {
-    send_error(header.request_id, {.code = ErrorCode::kPermissionDenied,
-                                   .message = "operators' requests are taken on admin.sock only"});
+    send_error(header.request_id,
+               {.code = ErrorCode::kPermissionDenied, .message = "operators' requests are taken on admin.sock only"});
     return {};
   }
   ++operations_;
-  asio::co_spawn(io_, answer_admin(header.request_id, admin->op, std::string(admin->pool), admin->value), asio::detached);
+  asio::co_spawn(io_, answer_admin(header.request_id, admin->op, std::string(admin->pool), admin->value),
+                 asio::detached);
   return {};
 }
 

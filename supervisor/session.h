@@ -119,8 +119,8 @@ class Session final : public JobClient {
     std::unique_ptr<Job> job{};
     wire::JobOptions options{};
   };
-  Pending pending_;  // a job that waits for a place in its pool's queue
-  std::uint32_t operations_ = 0;  // operators' requests being carried out
+  Pending pending_;                               // a job that waits for a place in its pool's queue
+  std::uint32_t operations_ = 0;                  // operators' requests being carried out
   std::size_t frame_bytes_ = wire::kHeaderBytes;  // of the frame being received
   bool consumed_secret_ = false;
   bool greeted_ = false;

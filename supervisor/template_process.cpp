@@ -18,8 +18,8 @@ Result<std::unique_ptr<TemplateProcess>> TemplateProcess::start(asio::io_context
   auto control = ipc::make_control_pair();
   if (!control) return control.error();
   if (::fcntl(control->supervisor.get(), F_SETFL, O_NONBLOCK) != 0) return system_error("fcntl", "control", errno);
-  std::vector<std::string> arguments{"--pool", options.pool, "--control-fd", "3", "--supervisor-pid",
-                                     std::to_string(::getpid())};
+  std::vector<std::string> arguments{"--pool", options.pool,       "--control-fd",
+                                     "3",      "--supervisor-pid", std::to_string(::getpid())};
   for (const std::string& path : options.module_paths) {
     arguments.emplace_back("--module");
     arguments.push_back(path);

@@ -48,7 +48,8 @@ class TemplateEvents {
 
 class TemplateProcess {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<TemplateProcess>> start(boost::asio::io_context& io, ChildRegistry& registry,
+  [[nodiscard]] static Result<std::unique_ptr<TemplateProcess>> start(boost::asio::io_context& io,
+                                                                      ChildRegistry& registry,
                                                                       const TemplateOptions& options);
 
   // Waits until the modules are loaded. An Error carries the template's own words.

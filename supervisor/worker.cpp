@@ -70,9 +70,7 @@ Worker::Worker(asio::io_context& io, ipc::Channel channel, unique_fd channel_fd,
   raw_parts_.reserve(ipc::kResultPartsMax);
 }
 
-std::vector<int> Worker::spawn_fds() const {
-  return {channel_fd_.get(), worker_eventfd_.get(), worker_control_.get()};
-}
+std::vector<int> Worker::spawn_fds() const { return {channel_fd_.get(), worker_eventfd_.get(), worker_control_.get()}; }
 
 void Worker::spawn_sent() {
   channel_fd_.reset();
@@ -249,7 +247,8 @@ bool Worker::read_result(const ipc::Completion& completion, WorkerAnswer& answer
   std::size_t next_fd = 0;
   for (std::uint32_t i = 0; i < completion.parts; ++i) {
     const ipc::ResultPart& part = raw_parts_.emplace_back(ipc::read_once(table[i]));  // reserved: never moves
-    if (part.name_bytes > ipc::kResultPartNameBytesMax || part.in_fd > 1 || part.bytes > bytes_max - total) return false;
+    if (part.name_bytes > ipc::kResultPartNameBytesMax || part.in_fd > 1 || part.bytes > bytes_max - total)
+      return false;
     total += part.bytes;
     ResultParts::Part checked{.name = {part.name, part.name_bytes}, .in_fd = part.in_fd == 1, .bytes = part.bytes};
     if (checked.in_fd) {

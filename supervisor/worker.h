@@ -55,8 +55,9 @@ class Worker {
  public:
   enum class State { kSpawning, kServing, kRetiring, kDead };
 
-  [[nodiscard]] static Result<std::unique_ptr<Worker>> create(boost::asio::io_context& io, const ipc::Geometry& geometry,
-                                                              std::uint64_t incarnation, WorkerEvents& events);
+  [[nodiscard]] static Result<std::unique_ptr<Worker>> create(boost::asio::io_context& io,
+                                                              const ipc::Geometry& geometry, std::uint64_t incarnation,
+                                                              WorkerEvents& events);
 
   // ---- Birth and death (the fleet's business)
 
@@ -108,7 +109,7 @@ class Worker {
   [[nodiscard]] std::uint64_t jobs_done() const noexcept { return jobs_done_; }
   [[nodiscard]] bool retire_asked() const noexcept { return retire_asked_; }
   std::int64_t spawn_requested_ns = 0;
-  std::int64_t kill_at_ns = INT64_MAX;    // a retiring worker's bound
+  std::int64_t kill_at_ns = INT64_MAX;  // a retiring worker's bound
 
  private:
   Worker(boost::asio::io_context& io, ipc::Channel channel, unique_fd channel_fd, unique_fd eventfd,
@@ -128,8 +129,8 @@ class Worker {
   ipc::Channel channel_;
   ipc::SubmissionProducer submissions_;
   ipc::CompletionConsumer completions_;
-  std::vector<Job*> jobs_;             // by slot; null: free, or revoked
-  std::vector<std::uint8_t> wipe_;     // by slot: what lies there is secret
+  std::vector<Job*> jobs_;          // by slot; null: free, or revoked
+  std::vector<std::uint8_t> wipe_;  // by slot: what lies there is secret
   std::unique_ptr<Process> process_;
   boost::asio::posix::stream_descriptor eventfd_;
   unique_fd control_;

@@ -41,8 +41,9 @@ JobOutput::~JobOutput() { unmap(); }
 
 std::span<std::byte> JobOutput::prepare(std::size_t n) {
   if (n > bytes_max_ - size_) {
-    throw sdk::JobError(sdk::JobErrorCode::kTooLarge,
-                        fmt::format("the result exceeds what is left of the pool's result_bytes_max ({})", format_size(bytes_max_)));
+    throw sdk::JobError(
+        sdk::JobErrorCode::kTooLarge,
+        fmt::format("the result exceeds what is left of the pool's result_bytes_max ({})", format_size(bytes_max_)));
   }
   prepared_ = n;
   if (!in_memfd() && n <= room_.size() - size_) return room_.subspan(size_, n);
@@ -69,7 +70,8 @@ void JobOutput::grow_to(std::size_t capacity) {
     mapped_ = static_cast<std::byte*>(fresh);
     std::memcpy(mapped_, room_.data(), size_);
   } else {
-    if (::ftruncate(memfd_.get(), static_cast<off_t>(capacity)) != 0) out_of_memory(system_error("ftruncate", "result", errno));
+    if (::ftruncate(memfd_.get(), static_cast<off_t>(capacity)) != 0)
+      out_of_memory(system_error("ftruncate", "result", errno));
     void* moved = ::mremap(mapped_, mapped_bytes_, capacity, MREMAP_MAYMOVE);
     if (moved == MAP_FAILED) out_of_memory(system_error("mremap", "result", errno));
     mapped_ = static_cast<std::byte*>(moved);
@@ -80,7 +82,8 @@ void JobOutput::grow_to(std::size_t capacity) {
 void JobOutput::finish() {
   if (!in_memfd()) return;
   unmap();  // a writable mapping would forbid the seal
-  if (::ftruncate(memfd_.get(), static_cast<off_t>(size_)) != 0) out_of_memory(system_error("ftruncate", "result", errno));
+  if (::ftruncate(memfd_.get(), static_cast<off_t>(size_)) != 0)
+    out_of_memory(system_error("ftruncate", "result", errno));
   if (auto sealed = ipc::seal_contents(memfd_.get()); !sealed) throw std::runtime_error(sealed.error().message);
 }
 

@@ -21,7 +21,8 @@ constexpr std::size_t kPartAlignment = 64;
 // Sealed memory maps unless the address space is used up.
 ipc::Mapping map_input(int fd, std::uint64_t bytes) {
   auto mapping = ipc::Mapping::map(fd, bytes, ipc::Access::kReadOnly);
-  if (!mapping) throw sdk::JobError(sdk::JobErrorCode::kOutOfMemory, fmt::format("no memory for an input of {} bytes", bytes));
+  if (!mapping)
+    throw sdk::JobError(sdk::JobErrorCode::kOutOfMemory, fmt::format("no memory for an input of {} bytes", bytes));
   return std::move(*mapping);
 }
 
@@ -109,19 +110,22 @@ void JobRun::read_inputs(ipc::ByteSpan parts) {
       continue;
     }
     if (next_fd == fds_.fds.size()) {
-      throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument, "more parts are said to be in descriptors than descriptors came", "parts");
+      throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
+                          "more parts are said to be in descriptors than descriptors came", "parts");
     }
     const int fd = fds_.fds[next_fd++].get();
     const auto bytes = ipc::sealed_size(fd);
     if (!bytes) throw ErrorException(bytes.error());
     if (*bytes != part.bytes) {
       throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
-                          fmt::format("a part is said to have {} bytes; its descriptor has {}", part.bytes, *bytes), "parts");
+                          fmt::format("a part is said to have {} bytes; its descriptor has {}", part.bytes, *bytes),
+                          "parts");
     }
     inputs_.push_back({part.name, mappings_.emplace_back(map_input(fd, *bytes)).bytes()});
   }
   if (next_fd != fds_.fds.size() && submission_.fd_count > 0) {
-    throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument, "more descriptors came than parts say they are in one", "parts");
+    throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument, "more descriptors came than parts say they are in one",
+                        "parts");
   }
 }
 
@@ -141,7 +145,8 @@ void JobRun::check_input_count(const sdk::Kind& kind) const {
 
 sdk::Output& JobRun::output(std::string_view part_name) {
   if (outputs_.size() >= ipc::kResultPartsMax) {
-    throw sdk::JobError(sdk::JobErrorCode::kTooLarge, fmt::format("a result has at most {} parts", ipc::kResultPartsMax));
+    throw sdk::JobError(sdk::JobErrorCode::kTooLarge,
+                        fmt::format("a result has at most {} parts", ipc::kResultPartsMax));
   }
   if (part_name.size() > ipc::kResultPartNameBytesMax) {
     throw sdk::JobError(sdk::JobErrorCode::kInternal, "a result part's name is longer than 47 bytes");

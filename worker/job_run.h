@@ -5,9 +5,9 @@
 // One thread.
 #pragma once
 
+#include <array>
 #include <boost/json/monotonic_resource.hpp>
 #include <boost/json/object.hpp>
-#include <array>
 #include <cstdint>
 #include <deque>
 #include <optional>

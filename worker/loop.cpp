@@ -35,7 +35,8 @@ int run_worker(WorkerOptions options) {
   if (!channel) return refuse_to_start(channel.error());
   options.channel.reset();
   const std::array<int, 2> keep{options.eventfd.get(), options.control.get()};
-  if (auto entered = enter_sandbox(options.sandbox, options.filter, keep); !entered) return refuse_to_start(entered.error());
+  if (auto entered = enter_sandbox(options.sandbox, options.filter, keep); !entered)
+    return refuse_to_start(entered.error());
 
   ipc::ChannelHeader& header = channel->header();
   ipc::SubmissionConsumer submissions(*channel);

@@ -10,7 +10,8 @@ namespace quern::worker {
 namespace {
 
 Error bad_module(const std::string& path, std::string_view reason) {
-  return Error{.code = ErrorCode::kInvalidArgument, .message = fmt::format("module {}: {}", path, reason), .field = "modules"};
+  return Error{
+      .code = ErrorCode::kInvalidArgument, .message = fmt::format("module {}: {}", path, reason), .field = "modules"};
 }
 
 Result<const sdk::Module*> load_module(const std::string& path) {
@@ -18,11 +19,13 @@ Result<const sdk::Module*> load_module(const std::string& path) {
   if (handle == nullptr) return bad_module(path, ::dlerror());
   using Entry = const sdk::Module* (*)();
   const auto entry = reinterpret_cast<Entry>(::dlsym(handle, "quern_job_module_v1"));
-  if (entry == nullptr) return bad_module(path, "it exports no quern_job_module_v1; see QUERN_JOB_MODULE in worker/sdk/job.h");
+  if (entry == nullptr)
+    return bad_module(path, "it exports no quern_job_module_v1; see QUERN_JOB_MODULE in worker/sdk/job.h");
   try {
     const sdk::Module* module = entry();
     if (module->sdk_version != sdk::kSdkVersion) {
-      return bad_module(path, fmt::format("it was built for SDK version {}, this is {}", module->sdk_version, sdk::kSdkVersion));
+      return bad_module(
+          path, fmt::format("it was built for SDK version {}, this is {}", module->sdk_version, sdk::kSdkVersion));
     }
     if (module->preload) module->preload();
     return module;

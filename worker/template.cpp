@@ -31,9 +31,8 @@ Result<void> announce(int control, const std::vector<const sdk::Kind*>& kinds) {
   std::vector<std::byte> body;
   for (std::size_t i = 0; i < kinds.size(); ++i) {
     body.clear();
-    ipc::encode_kind(body, {.sensitive = kinds[i]->sensitive,
-                            .name = kinds[i]->name,
-                            .description_json = sdk::describe(*kinds[i])});
+    ipc::encode_kind(
+        body, {.sensitive = kinds[i]->sensitive, .name = kinds[i]->name, .description_json = sdk::describe(*kinds[i])});
     const auto sent = ipc::send_control(control, {.type = ipc::ControlType::kKind, .id = i}, body);
     if (!sent) return sent.error();
   }
@@ -52,12 +51,13 @@ int become_worker(TemplateOptions& options, ipc::ControlMessage& spawn, const st
                   const FilterProgram& filter) {
   if (!die_with_supervisor(options.supervisor_pid)) return 1;
   options.control.reset();
-  return run_worker({.channel = std::move(spawn.fds[0]),
-                     .eventfd = std::move(spawn.fds[1]),
-                     .control = std::move(spawn.fds[2]),
-                     .kinds = kinds,
-                     .sandbox = {.supervisor_pid = options.supervisor_pid, .memory_bytes_max = options.memory_bytes_max},
-                     .filter = filter});
+  return run_worker(
+      {.channel = std::move(spawn.fds[0]),
+       .eventfd = std::move(spawn.fds[1]),
+       .control = std::move(spawn.fds[2]),
+       .kinds = kinds,
+       .sandbox = {.supervisor_pid = options.supervisor_pid, .memory_bytes_max = options.memory_bytes_max},
+       .filter = filter});
 }
 
 }  // namespace
@@ -65,7 +65,7 @@ int become_worker(TemplateOptions& options, ipc::ControlMessage& spawn, const st
 int run_template(TemplateOptions options) {
   if (!die_with_supervisor(options.supervisor_pid)) return 1;
   forbid_thread_pools();
-  ::signal(SIGINT, SIG_IGN);   // Ctrl-C and systemd's TERM go to the whole group; the supervisor decides
+  ::signal(SIGINT, SIG_IGN);  // Ctrl-C and systemd's TERM go to the whole group; the supervisor decides
   ::signal(SIGTERM, SIG_IGN);
   ::signal(SIGPIPE, SIG_IGN);
 
@@ -100,8 +100,9 @@ int run_template(TemplateOptions options) {
     if (forked.pid == 0) return become_worker(options, message, *kinds, *filter);
     const std::uint64_t incarnation = message.header.id;
     if (forked.pid < 0) {
-      (void)ipc::send_control(options.control.get(),
-                              {.type = ipc::ControlType::kSpawnFailed, .value = forked.error_number, .id = incarnation});
+      (void)ipc::send_control(
+          options.control.get(),
+          {.type = ipc::ControlType::kSpawnFailed, .value = forked.error_number, .id = incarnation});
     } else {
       const int pidfd = forked.pidfd.get();
       (void)ipc::send_control(options.control.get(),

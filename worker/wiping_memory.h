@@ -19,7 +19,9 @@ class WipingMemory final : public boost::json::memory_resource {
     ::explicit_bzero(memory, bytes);
     ::operator delete(memory, std::align_val_t(alignment));
   }
-  [[nodiscard]] bool do_is_equal(const boost::json::memory_resource& other) const noexcept override { return this == &other; }
+  [[nodiscard]] bool do_is_equal(const boost::json::memory_resource& other) const noexcept override {
+    return this == &other;
+  }
 };
 
 }  // namespace quern::worker

@@ -24,7 +24,8 @@ class RawClient {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     server.socket_path().copy(address.sun_path, sizeof address.sun_path - 1);
-    if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) ADD_FAILURE() << "connect";
+    if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+      ADD_FAILURE() << "connect";
     const timeval patience{.tv_sec = 10, .tv_usec = 0};
     ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   }
@@ -36,7 +37,8 @@ class RawClient {
     send(hello);
     EXPECT_EQ(receive().type, wire::FrameType::kWelcome);
   }
-  void submit(std::uint64_t id, std::string_view kind, std::string_view params, std::span<const wire::Part> parts, std::span<const int> fds = {}) {
+  void submit(std::uint64_t id, std::string_view kind, std::string_view params, std::span<const wire::Part> parts,
+              std::span<const int> fds = {}) {
     wire::Buffer out;
     wire::FrameBuilder frame(out, wire::FrameType::kSubmit, id, static_cast<std::uint16_t>(fds.size()));
     wire::encode_submit_head(frame.body(), kind, {});
@@ -49,7 +51,9 @@ class RawClient {
     std::uint64_t id = 0;
     std::string body;
     bool closed = false;
-    [[nodiscard]] Error error() const { return wire::decode_error(ipc::as_bytes(body)).value_or(Error{.message = "no error"}); }
+    [[nodiscard]] Error error() const {
+      return wire::decode_error(ipc::as_bytes(body)).value_or(Error{.message = "no error"});
+    }
   };
   Frame receive() {
     std::byte head[wire::kHeaderBytes];

@@ -4,11 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
-#include <atomic>
 #include <fstream>
 #include <thread>
 
@@ -39,11 +39,13 @@ TEST(Jobs, EchoReturnsEverySizeAndEveryPart) {
     EXPECT_TRUE(result->parts[0].text() == sent) << bytes;
   }
   Job many{.kind = "debug.echo"};
-  for (int i = 0; i < 40; ++i) many.parts.push_back(Part::copy(pattern(static_cast<std::size_t>(i) * 5000), "p" + std::to_string(i)));
+  for (int i = 0; i < 40; ++i)
+    many.parts.push_back(Part::copy(pattern(static_cast<std::size_t>(i) * 5000), "p" + std::to_string(i)));
   const auto result = client.run(many);
   ASSERT_TRUE(result) << to_string(result.error());
   ASSERT_EQ(result->parts.size(), 40U);
-  for (int i = 0; i < 40; ++i) EXPECT_TRUE(result->parts[static_cast<std::size_t>(i)].text() == pattern(static_cast<std::size_t>(i) * 5000)) << i;
+  for (int i = 0; i < 40; ++i)
+    EXPECT_TRUE(result->parts[static_cast<std::size_t>(i)].text() == pattern(static_cast<std::size_t>(i) * 5000)) << i;
 }
 
 TEST(Jobs, ManyAtOnceAreAllAnsweredWithTheirOwnBytes) {
@@ -53,10 +55,11 @@ TEST(Jobs, ManyAtOnceAreAllAnsweredWithTheirOwnBytes) {
   std::atomic<int> right{0};
   std::atomic<int> answered{0};
   for (int i = 0; i < kJobs; ++i) {
-    client.submit({.kind = "debug.echo", .parts = {Part::copy(std::to_string(i))}}, [&, i](Result<client::JobResult> result) {
-      if (result && result->parts[0].text() == std::to_string(i)) ++right;
-      ++answered;
-    });
+    client.submit({.kind = "debug.echo", .parts = {Part::copy(std::to_string(i))}},
+                  [&, i](Result<client::JobResult> result) {
+                    if (result && result->parts[0].text() == std::to_string(i)) ++right;
+                    ++answered;
+                  });
   }
   EXPECT_TRUE(eventually([&] { return answered == kJobs; }, 60s));
   EXPECT_EQ(right, kJobs);
@@ -86,8 +89,11 @@ TEST(Jobs, ProgressReachesAClientThatAsked) {
   const Server server;
   client::Client client = server.connect();
   std::atomic<std::uint64_t> last{0};
-  const auto result = client.run({.kind = "debug.progress", .params_json = R"({"steps":8,"ms":60})",
-                                  .on_progress = [&](const wire::Progress& p) { last = p.done; EXPECT_EQ(p.total, 8U); }});
+  const auto result = client.run(
+      {.kind = "debug.progress", .params_json = R"({"steps":8,"ms":60})", .on_progress = [&](const wire::Progress& p) {
+         last = p.done;
+         EXPECT_EQ(p.total, 8U);
+       }});
   ASSERT_TRUE(result);
   EXPECT_GE(last.load(), 1U);
 }
@@ -95,14 +101,17 @@ TEST(Jobs, ProgressReachesAClientThatAsked) {
 TEST(Jobs, WrongParametersAreNamed) {
   const Server server;
   client::Client client = server.connect();
-  const auto error = [&](std::string kind, std::string params) { return client.run({.kind = std::move(kind), .params_json = std::move(params)}).error(); };
+  const auto error = [&](std::string kind, std::string params) {
+    return client.run({.kind = std::move(kind), .params_json = std::move(params)}).error();
+  };
   EXPECT_EQ(error("no.such", "").field, "kind");
   EXPECT_EQ(error("debug.sleep", R"({"sm":1})").field, "sm");
   EXPECT_EQ(error("debug.sleep", R"({"ms":"x"})").field, "ms");
   EXPECT_EQ(error("debug.sleep", R"({"ms":-1})").field, "ms");
   EXPECT_EQ(error("debug.sleep", R"({"ms":)").field, "params");
   EXPECT_EQ(error("debug.allocate", "{}").field, "bytes");
-  for (const char* params : {R"({"ms":-1})", "[]", "nonsense"}) EXPECT_EQ(error("debug.sleep", params).code, ErrorCode::kInvalidArgument);
+  for (const char* params : {R"({"ms":-1})", "[]", "nonsense"})
+    EXPECT_EQ(error("debug.sleep", params).code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(server.pool().at("deaths").as_object().size(), 0U) << "no worker died of it";
 }
 
@@ -117,21 +126,27 @@ TEST(Jobs, WrongJobOptionsAreNamed) {
 TEST(Jobs, AResultAboveThePoolsLimitIsRefused) {
   const Server server(debug_pool("result_bytes_max = '1MiB'\n"));
   client::Client client = server.connect();
-  EXPECT_EQ(client.run({.kind = "debug.produce", .params_json = R"({"bytes":1048577})"}).error().code, ErrorCode::kTooLarge);
+  EXPECT_EQ(client.run({.kind = "debug.produce", .params_json = R"({"bytes":1048577})"}).error().code,
+            ErrorCode::kTooLarge);
   EXPECT_TRUE(client.run({.kind = "debug.produce", .params_json = R"({"bytes":1048576})"}));
 }
 
 // ---- The command -------------------------------------------------------------------------------------
 
-constexpr const char* kDefaultPools = "[pools.hash]\nmodules = ['hash']\nworkers = 2\n[pools.image]\nmodules = ['image']\nworkers = 2\n";
+constexpr const char* kDefaultPools =
+    "[pools.hash]\nmodules = ['hash']\nworkers = 2\n[pools.image]\nmodules = ['image']\nworkers = 2\n";
 
 TEST(Command, HashesAPasswordFromStandardInput) {
   const Server server(kDefaultPools);
-  const auto hashed = quern(server, {"run", "hash.scrypt", "--salt", "NaCl", "--N", "1024", "--p", "16", "--encoding", "hex"}, "password");
+  const auto hashed = quern(
+      server, {"run", "hash.scrypt", "--salt", "NaCl", "--N", "1024", "--p", "16", "--encoding", "hex"}, "password");
   EXPECT_EQ(hashed.exit_code, 0) << hashed.err;
-  EXPECT_EQ(hashed.out, "fdbabe1c9d3472007856e7190d01e9fe7c6ad7cbc8237830e77376634b3731622eaf30d92e22a3886ff109279d9830dac727afb94a83ee6d8360cbdfa2cc0640")
+  EXPECT_EQ(hashed.out,
+            "fdbabe1c9d3472007856e7190d01e9fe7c6ad7cbc8237830e77376634b3731622eaf30d92e22a3886ff109279d9830dac727afb94a"
+            "83ee6d8360cbdfa2cc0640")
       << "RFC 7914, section 12";
-  const auto stored = quern(server, {"run", "hash.argon2id", "--memory-kib", "64", "--time", "1", "--parallelism", "1"}, "password");
+  const auto stored =
+      quern(server, {"run", "hash.argon2id", "--memory-kib", "64", "--time", "1", "--parallelism", "1"}, "password");
   EXPECT_EQ(quern(server, {"run", "hash.verify", "--hash", stored.out}, "password").out, "true");
   EXPECT_EQ(quern(server, {"run", "hash.verify", "--hash", stored.out}, "Password").out, "false");
 }
@@ -167,7 +182,8 @@ TEST(Command, ExitCodesSayWhatHappened) {
 
 TEST(Command, ErrorsNameTheFieldAndTheFix) {
   const Server server;
-  EXPECT_THAT(quern(server, {"run", "debug.sleep", "--ms", "-5"}).err, HasSubstr("ms must be a whole number between 0 and"));
+  EXPECT_THAT(quern(server, {"run", "debug.sleep", "--ms", "-5"}).err,
+              HasSubstr("ms must be a whole number between 0 and"));
   EXPECT_THAT(quern(server, {"run", "debug.sleep", "--sm", "5"}).err, HasSubstr("quern run debug.sleep --help"));
 }
 
@@ -182,7 +198,9 @@ TEST(Command, ListsKindsWithTheirParameters) {
 TEST(Pictures, GarbageIsTheJobsErrorAndNeverTheWorkersDeath) {
   const Server server(kDefaultPools);
   client::Client client = server.connect();
-  const auto resize = [&](const std::string& bytes) { return client.run({.kind = "image.resize", .params_json = R"({"width":8})", .parts = {Part::copy(bytes)}}); };
+  const auto resize = [&](const std::string& bytes) {
+    return client.run({.kind = "image.resize", .params_json = R"({"width":8})", .parts = {Part::copy(bytes)}});
+  };
   EXPECT_EQ(resize("").error().code, ErrorCode::kBadInput);
   EXPECT_EQ(resize(pattern(5000)).error().code, ErrorCode::kBadInput);
   EXPECT_EQ(resize("\xff\xd8\xff" + pattern(5000)).error().code, ErrorCode::kBadInput);

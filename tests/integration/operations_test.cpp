@@ -18,7 +18,9 @@ using client::Part;
 using ::testing::HasSubstr;
 using wire::AdminOp;
 
-Job job(std::string kind, std::string params = "") { return {.kind = std::move(kind), .params_json = std::move(params)}; }
+Job job(std::string kind, std::string params = "") {
+  return {.kind = std::move(kind), .params_json = std::move(params)};
+}
 Job sleep_job(int ms) { return job("debug.sleep", "{\"ms\":" + std::to_string(ms) + "}"); }
 
 std::string one_worker(std::string_view more = "") {

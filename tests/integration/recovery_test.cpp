@@ -19,7 +19,9 @@ using client::Job;
 using client::Part;
 using ::testing::HasSubstr;
 
-Job job(std::string kind, std::string params = "") { return {.kind = std::move(kind), .params_json = std::move(params)}; }
+Job job(std::string kind, std::string params = "") {
+  return {.kind = std::move(kind), .params_json = std::move(params)};
+}
 
 TEST(WorkerDeath, AKilledWorkersJobIsAnsweredByAFreshOne) {
   const Server server;
@@ -127,7 +129,8 @@ TEST(WorkerDeath, AStormOfKillsLosesNoJob) {
       const auto pid = static_cast<pid_t>(workers[random() % workers.size()].at("pid").as_int64());
       if (pid > 0) ::kill(pid, SIGKILL);
     }
-    ASSERT_TRUE(eventually([&, before = answered.load()] { return answered > before || answered == kJobs; }, 30s)) << "nothing moves";
+    ASSERT_TRUE(eventually([&, before = answered.load()] { return answered > before || answered == kJobs; }, 30s))
+        << "nothing moves";
   }
   EXPECT_EQ(right, kJobs);
   EXPECT_GT(server.deaths("signaled"), 3U);
@@ -206,7 +209,8 @@ TEST(Leaks, AThousandJobsAndDeathsLeaveNoDescriptorBehind) {
   const std::size_t before = server.open_fds();
   for (int i = 0; i < 5; ++i) round();
   ASSERT_TRUE(settled());
-  EXPECT_TRUE(eventually([&] { return server.open_fds() <= before; })) << before << " before, " << server.open_fds() << " now";
+  EXPECT_TRUE(eventually([&] { return server.open_fds() <= before; }))
+      << before << " before, " << server.open_fds() << " now";
 }
 
 }  // namespace

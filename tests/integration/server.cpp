@@ -141,7 +141,9 @@ std::string Server::log() const { return read_file(directory_ + "/log"); }
 
 std::size_t Server::open_fds() const {
   std::size_t count = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(pid_) + "/fd")) ++count;
+  for ([[maybe_unused]] const auto& entry :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(pid_) + "/fd"))
+    ++count;
   return count;
 }
 

@@ -48,10 +48,10 @@ enum class ParamType { kString, kInteger, kNumber, kBoolean };
 struct ParamSpec {
   std::string name;
   ParamType type = ParamType::kString;
-  std::string help;                    // one line, shown by `quern kinds`
+  std::string help;  // one line, shown by `quern kinds`
   boost::json::value fallback = nullptr;
   bool required = false;
-  std::optional<double> min{};         // inclusive; of the value, or of a string's length in bytes
+  std::optional<double> min{};  // inclusive; of the value, or of a string's length in bytes
   std::optional<double> max{};
   std::vector<std::string> choices{};  // of a string; empty: any
 };
@@ -66,20 +66,20 @@ struct InputSpec {
 class Job;
 
 struct Kind {
-  std::string name;      // "image.resize"
-  std::string summary;   // one line
+  std::string name;     // "image.resize"
+  std::string summary;  // one line
   std::vector<ParamSpec> params;
   InputSpec input;
-  std::string output;    // what comes back, one line
+  std::string output;      // what comes back, one line
   bool sensitive = false;  // inputs and outputs are secrets: every buffer they pass is wiped
   std::function<void(Job&)> run;
 };
 
 struct Module {
   std::uint32_t sdk_version = kSdkVersion;
-  std::string name;                   // "image"
+  std::string name;  // "image"
   std::vector<Kind> kinds;
-  std::function<void()> preload{};    // runs once in the template, before any fork; may be empty
+  std::function<void()> preload{};  // runs once in the template, before any fork; may be empty
 };
 
 // ---- What a job can fail with ------------------------------------------------------------------
@@ -89,8 +89,8 @@ enum class JobErrorCode {
   kBadInput,         // the payload can't be decoded
   kTooLarge,         // a size limit was exceeded
   kOutOfMemory,
-  kCancelled,        // the handler saw cancel_requested() and stopped
-  kInternal,         // a bug, or a failure of the environment
+  kCancelled,  // the handler saw cancel_requested() and stopped
+  kInternal,   // a bug, or a failure of the environment
 };
 
 class JobError : public std::runtime_error {
@@ -108,8 +108,8 @@ class JobError : public std::runtime_error {
 // ---- A running job -----------------------------------------------------------------------------
 
 struct InputPart {
-  std::string_view name;              // may be empty
-  std::span<const std::byte> bytes;   // valid until run() returns; read-only memory
+  std::string_view name;             // may be empty
+  std::span<const std::byte> bytes;  // valid until run() returns; read-only memory
 };
 
 // One named part of the result. It begins in the channel's arena and moves to a memfd by itself when
@@ -165,8 +165,8 @@ class Job {
 }  // namespace quern::sdk
 
 // Exports a module. FUNCTION takes nothing and returns quern::sdk::Module.
-#define QUERN_JOB_MODULE(FUNCTION)                                                                       \
+#define QUERN_JOB_MODULE(FUNCTION)                                                                      \
   extern "C" __attribute__((visibility("default"))) const ::quern::sdk::Module* quern_job_module_v1() { \
     static const ::quern::sdk::Module module = FUNCTION();                                              \
-    return &module;                                                                                      \
+    return &module;                                                                                     \
   }

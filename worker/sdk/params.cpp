@@ -76,7 +76,8 @@ bool in_range(const ParamSpec& spec, const json::value& value) {
 }
 
 bool is_choice(const ParamSpec& spec, const json::value& value) {
-  return spec.choices.empty() || std::ranges::find(spec.choices, std::string_view(value.get_string())) != spec.choices.end();
+  return spec.choices.empty() ||
+         std::ranges::find(spec.choices, std::string_view(value.get_string())) != spec.choices.end();
 }
 
 // How many letters stand differently; enough to find a typing error among a dozen names.
@@ -95,7 +96,8 @@ std::size_t difference(std::string_view a, std::string_view b) {
 
 [[noreturn]] void refuse_name(std::span<const ParamSpec> specs, std::string_view given) {
   const std::string shown(given.substr(0, 64));
-  const auto nearest = std::ranges::min_element(specs, {}, [&](const ParamSpec& spec) { return difference(shown, spec.name); });
+  const auto nearest =
+      std::ranges::min_element(specs, {}, [&](const ParamSpec& spec) { return difference(shown, spec.name); });
   if (nearest != specs.end() && difference(shown, nearest->name) <= 2) {
     refuse(fmt::format("there is no parameter '{}'; did you mean '{}'?", shown, nearest->name), shown);
   }
@@ -107,7 +109,8 @@ std::size_t difference(std::string_view a, std::string_view b) {
 }
 
 json::object parse(std::string_view text, const json::storage_ptr& storage) {
-  if (text.size() > kParamsBytesMax) refuse("params must be at most 64 KiB of JSON; send data as input parts", "params");
+  if (text.size() > kParamsBytesMax)
+    refuse("params must be at most 64 KiB of JSON; send data as input parts", "params");
   if (text.empty()) return json::object(storage);
   return parse_flat_object(text, storage);
 }

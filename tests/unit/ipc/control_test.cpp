@@ -15,7 +15,8 @@ TEST(Control, AMessageArrivesWholeWithItsDescriptors) {
   const auto fd = memfd_from("test", as_bytes("payload"));
   ASSERT_TRUE(fd);
   const int fds[] = {fd->get(), fd->get()};
-  ASSERT_TRUE(send_control(pair->supervisor.get(), {.type = ControlType::kJobFds, .value = -3, .id = 99}, as_bytes("body"), fds));
+  ASSERT_TRUE(send_control(pair->supervisor.get(), {.type = ControlType::kJobFds, .value = -3, .id = 99},
+                           as_bytes("body"), fds));
   ControlMessage message;
   const auto received = receive_control(pair->child.get(), message);
   ASSERT_TRUE(received);
@@ -42,7 +43,8 @@ TEST(Control, AFullSocketWouldBlockAndLosesNothing) {
   ASSERT_TRUE(pair);
   ASSERT_EQ(::fcntl(pair->supervisor.get(), F_SETFL, O_NONBLOCK), 0);
   std::uint64_t sent = 0;
-  while (send_control(pair->supervisor.get(), {.type = ControlType::kSpawn, .id = sent})->status == IoStatus::kDone) ++sent;
+  while (send_control(pair->supervisor.get(), {.type = ControlType::kSpawn, .id = sent})->status == IoStatus::kDone)
+    ++sent;
   ASSERT_EQ(::fcntl(pair->child.get(), F_SETFL, O_NONBLOCK), 0);
   ControlMessage message;
   for (std::uint64_t i = 0; i < sent; ++i) {

@@ -12,7 +12,8 @@ namespace quern::ipc {
 namespace {
 
 struct Bells : ::testing::Test {
-  Channel channel = std::move(Channel::create({.slots = 2, .input_extent_bytes = 4096, .output_extent_bytes = 4096}, 1).value().channel);
+  Channel channel = std::move(
+      Channel::create({.slots = 2, .input_extent_bytes = 4096, .output_extent_bytes = 4096}, 1).value().channel);
   ChannelHeader& header = channel.header();
 };
 using Doorbell = Bells;

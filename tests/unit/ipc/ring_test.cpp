@@ -37,7 +37,13 @@ using SubmissionRing = Rings;
 using CompletionRing = Rings;
 
 TEST_F(SubmissionRing, CarriesEveryFieldOfAJob) {
-  producer_.publish({.job_id = 77, .result_bytes_max = 1ULL << 40, .kind = 3, .attempt = 2, .body_bytes = 9, .fd_count = 2, .body_in_fd = true});
+  producer_.publish({.job_id = 77,
+                     .result_bytes_max = 1ULL << 40,
+                     .kind = 3,
+                     .attempt = 2,
+                     .body_bytes = 9,
+                     .fd_count = 2,
+                     .body_in_fd = true});
   const auto claim = consumer_.claim();
   ASSERT_TRUE(claim);
   EXPECT_FALSE(claim->revoked);

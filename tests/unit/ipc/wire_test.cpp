@@ -26,7 +26,11 @@ void expect_no_prefix_accepted(ByteSpan whole, Decode decode) {
 TEST(Wire, HeaderIsSixteenBytesLittleEndian) {
   Buffer out;
   ByteWriter writer(out);
-  encode_header(writer, {.body_bytes = 0x01020304, .type = FrameType::kSubmit, .flags = 0, .fd_count = 0x0506, .request_id = 0x1122334455667788});
+  encode_header(writer, {.body_bytes = 0x01020304,
+                         .type = FrameType::kSubmit,
+                         .flags = 0,
+                         .fd_count = 0x0506,
+                         .request_id = 0x1122334455667788});
   const unsigned char expected[] = {4, 3, 2, 1, 3, 0, 6, 5, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11};
   ASSERT_EQ(out.size(), kHeaderBytes);
   EXPECT_EQ(std::memcmp(out.data(), expected, sizeof expected), 0);
@@ -52,8 +56,16 @@ Buffer submit_frame() {
   Buffer out;
   FrameBuilder frame(out, FrameType::kSubmit, 9);
   encode_submit_head(frame.body(), "debug.echo",
-                     {.priority = 7, .no_wait = true, .want_progress = true, .queue_timeout_ms = 1, .run_timeout_ms = 2, .deadline_ms = 3, .attempts = 4});
-  const std::vector<Part> parts{{.name = "a", .bytes = 5, .data = ipc::as_bytes("hello")}, {.name = "b", .in_fd = true, .bytes = 1ULL << 40}, {.bytes = 0}};
+                     {.priority = 7,
+                      .no_wait = true,
+                      .want_progress = true,
+                      .queue_timeout_ms = 1,
+                      .run_timeout_ms = 2,
+                      .deadline_ms = 3,
+                      .attempts = 4});
+  const std::vector<Part> parts{{.name = "a", .bytes = 5, .data = ipc::as_bytes("hello")},
+                                {.name = "b", .in_fd = true, .bytes = 1ULL << 40},
+                                {.bytes = 0}};
   encode_job_body(frame.body(), "{\"x\":1}", parts);
   frame.finish();
   return out;
@@ -149,7 +161,12 @@ TEST(Wire, UnknownOptionsAreSkippedAndCriticalOnesRefused) {
 }
 
 TEST(Wire, ErrorsSurviveTheRoundTrip) {
-  const Error error{.code = ErrorCode::kWorkerCrashed, .message = "m", .field = "f", .cause = {CauseKind::kSignaled, 11}, .job_id = 5, .retry_after_ms = 6};
+  const Error error{.code = ErrorCode::kWorkerCrashed,
+                    .message = "m",
+                    .field = "f",
+                    .cause = {CauseKind::kSignaled, 11},
+                    .job_id = 5,
+                    .retry_after_ms = 6};
   Buffer out;
   ByteWriter writer(out);
   encode_error(writer, error);
@@ -165,7 +182,8 @@ TEST(Wire, TheProtocolsDocumentShowsRealBytes) {
     std::string lines;
     for (std::size_t at = 0; at < frame.size(); at += 16) {
       lines += fmt::format("{:04x} ", at);
-      for (std::size_t i = at; i < std::min(at + 16, frame.size()); ++i) lines += fmt::format(" {:02x}", static_cast<unsigned>(frame[i]));
+      for (std::size_t i = at; i < std::min(at + 16, frame.size()); ++i)
+        lines += fmt::format(" {:02x}", static_cast<unsigned>(frame[i]));
       lines += '\n';
     }
     return lines;
@@ -173,7 +191,9 @@ TEST(Wire, TheProtocolsDocumentShowsRealBytes) {
   Buffer hello;
   encode_hello(hello, {.features = 0, .client_name = "doc"});
   Buffer welcome;
-  encode_welcome(welcome, {.frame_bytes_max = 16U << 20, .payload_bytes_max = 2ULL << 30, .jobs_max = 4096, .server_version = "0.1.0"});
+  encode_welcome(
+      welcome,
+      {.frame_bytes_max = 16U << 20, .payload_bytes_max = 2ULL << 30, .jobs_max = 4096, .server_version = "0.1.0"});
   Buffer submit;
   FrameBuilder submit_frame(submit, FrameType::kSubmit, 1);
   encode_submit_head(submit_frame.body(), "debug.echo", {.run_timeout_ms = 1000});

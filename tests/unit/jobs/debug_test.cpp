@@ -126,10 +126,12 @@ TEST(DebugFail, FailsAsItIsTold) {
 }
 
 TEST(DebugFail, KnowsEveryCode) {
-  const std::pair<const char*, JobErrorCode> codes[] = {
-      {"invalid_argument", JobErrorCode::kInvalidArgument}, {"bad_input", JobErrorCode::kBadInput},
-      {"too_large", JobErrorCode::kTooLarge},               {"out_of_memory", JobErrorCode::kOutOfMemory},
-      {"cancelled", JobErrorCode::kCancelled},              {"internal", JobErrorCode::kInternal}};
+  const std::pair<const char*, JobErrorCode> codes[] = {{"invalid_argument", JobErrorCode::kInvalidArgument},
+                                                        {"bad_input", JobErrorCode::kBadInput},
+                                                        {"too_large", JobErrorCode::kTooLarge},
+                                                        {"out_of_memory", JobErrorCode::kOutOfMemory},
+                                                        {"cancelled", JobErrorCode::kCancelled},
+                                                        {"internal", JobErrorCode::kInternal}};
   for (const auto& [name, code] : codes) {
     FakeJob job(find_kind("debug.fail"), R"({"code":")" + std::string(name) + "\"}");
     EXPECT_EQ(error_of([&] { job.run(); }).code(), code) << name;

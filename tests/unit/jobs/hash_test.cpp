@@ -63,7 +63,8 @@ TEST(HashScrypt, EncodingsAreTheSameBytes) {
 TEST(HashScrypt, SaltIsTheSameInEveryEncoding) {
   const auto with = [](const char* salt, const char* encoding) {
     return run("hash.scrypt",
-               std::string(R"({"N":16,"encoding":"hex","salt":")") + salt + R"(","salt_encoding":")" + encoding + "\"}", "secret");
+               std::string(R"({"N":16,"encoding":"hex","salt":")") + salt + R"(","salt_encoding":")" + encoding + "\"}",
+               "secret");
   };
   EXPECT_EQ(with("NaCl", "utf8"), with("4e61436c", "hex"));
   EXPECT_EQ(with("NaCl", "utf8"), with("TmFDbA==", "base64"));
@@ -92,13 +93,13 @@ TEST_P(Kdf, AnEmptyPasswordIsAPassword) {
   EXPECT_EQ(verify(hash, "x"), "false") << hash;
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Kinds, Kdf,
-    testing::Values(std::pair("hash.scrypt", R"({"N":16})"), std::pair("hash.pbkdf2", R"({"iterations":3})"),
-                    std::pair("hash.pbkdf2", R"({"iterations":3,"digest":"sha512","dk_len":64})"),
-                    std::pair("hash.argon2id", R"({"memory_kib":64,"time":1})"),
-                    std::pair("hash.argon2id", R"({"memory_kib":64,"time":1,"parallelism":2})"),
-                    std::pair("hash.bcrypt", R"({"cost":4})")));
+INSTANTIATE_TEST_SUITE_P(Kinds, Kdf,
+                         testing::Values(std::pair("hash.scrypt", R"({"N":16})"),
+                                         std::pair("hash.pbkdf2", R"({"iterations":3})"),
+                                         std::pair("hash.pbkdf2", R"({"iterations":3,"digest":"sha512","dk_len":64})"),
+                                         std::pair("hash.argon2id", R"({"memory_kib":64,"time":1})"),
+                                         std::pair("hash.argon2id", R"({"memory_kib":64,"time":1,"parallelism":2})"),
+                                         std::pair("hash.bcrypt", R"({"cost":4})")));
 
 TEST(HashVerify, AChangedHashIsFalse) {
   const std::string hash = run("hash.scrypt", R"({"N":16})", "secret");
@@ -137,17 +138,22 @@ TEST(HashScrypt, WithoutASaltOnlyAPhcStringMakesSense) {
 }
 
 TEST(HashScrypt, AMalformedSaltIsNamed) {
-  for (const char* params : {R"({"salt":"abc","salt_encoding":"hex"})", R"({"salt":"zz","salt_encoding":"hex"})",
-                             R"({"salt":"a","salt_encoding":"base64"})", R"({"salt":"TmFDbA=","salt_encoding":"base64"})",
-                             R"({"salt":"TmFD-_","salt_encoding":"base64"})"}) {
+  for (const char* params :
+       {R"({"salt":"abc","salt_encoding":"hex"})", R"({"salt":"zz","salt_encoding":"hex"})",
+        R"({"salt":"a","salt_encoding":"base64"})", R"({"salt":"TmFDbA=","salt_encoding":"base64"})",
+        R"({"salt":"TmFD-_","salt_encoding":"base64"})"}) {
     const JobError error = refused("hash.scrypt", params);
     EXPECT_EQ(error.code(), JobErrorCode::kInvalidArgument) << params;
     EXPECT_EQ(error.field(), "salt") << params;
   }
 }
 
-TEST(HashArgon2id, LanesNeedMemory) { EXPECT_EQ(refused("hash.argon2id", R"({"memory_kib":8,"parallelism":2})").field(), "memory_kib"); }
-TEST(HashArgon2id, AShortSaltIsRefused) { EXPECT_EQ(refused("hash.argon2id", R"({"salt":"1234567"})").field(), "salt"); }
+TEST(HashArgon2id, LanesNeedMemory) {
+  EXPECT_EQ(refused("hash.argon2id", R"({"memory_kib":8,"parallelism":2})").field(), "memory_kib");
+}
+TEST(HashArgon2id, AShortSaltIsRefused) {
+  EXPECT_EQ(refused("hash.argon2id", R"({"salt":"1234567"})").field(), "salt");
+}
 
 TEST(HashBcrypt, APasswordItCantTellApartIsBadInput) {
   const std::string longest(72, 'x');
@@ -175,20 +181,24 @@ INSTANTIATE_TEST_SUITE_P(
                     "$scrypt$ln=30,r=8,p=1$c2FsdA$AAAAAAAAAAA", "$scrypt$ln=31,r=8,p=1$c2FsdA$AAAAAAAAAAA",
                     "$scrypt$ln=4,r=0,p=1$c2FsdA$AAAAAAAAAAA", "$scrypt$ln=4,r=8,p=65$c2FsdA$AAAAAAAAAAA",
                     "$scrypt$ln=16,r=1,p=1$c2FsdA$AAAAAAAAAAA", "$pbkdf2-sha256$i=4294967295,l=8$c2FsdA$AAAAAAAAAAA",
-                    "$pbkdf2-sha256$i=0,l=8$c2FsdA$AAAAAAAAAAA", "$argon2id$v=19$m=1048577,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAA",
-                    "$argon2id$v=19$m=64,t=1001,p=1$c29tZXNhbHQ$AAAAAAAAAAA", "$argon2id$v=19$m=64,t=1,p=65$c29tZXNhbHQ$AAAAAAAAAAA",
+                    "$pbkdf2-sha256$i=0,l=8$c2FsdA$AAAAAAAAAAA",
+                    "$argon2id$v=19$m=1048577,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAA",
+                    "$argon2id$v=19$m=64,t=1001,p=1$c29tZXNhbHQ$AAAAAAAAAAA",
+                    "$argon2id$v=19$m=64,t=1,p=65$c29tZXNhbHQ$AAAAAAAAAAA",
                     "$argon2id$v=19$m=8,t=1,p=2$c29tZXNhbHQ$AAAAAAAAAAA",
                     "$2b$31$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
                     "$2b$03$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
                     // malformed
-                    "$scrypt$ln=4,r=8,p=1$c2FsdA", "$scrypt$ln=4,r=8,p=1$c2FsdA$AAAAAAAAAAA$", "$scrypt$ln=4,r=8$c2FsdA$AAAAAAAAAAA",
-                    "$scrypt$ln=4,r=8,p=1,x=1$c2FsdA$AAAAAAAAAAA", "$scrypt$ln=4,ln=5,r=8,p=1$c2FsdA$AAAAAAAAAAA",
-                    "$scrypt$ln=-4,r=8,p=1$c2FsdA$AAAAAAAAAAA", "$scrypt$ln=4 ,r=8,p=1$c2FsdA$AAAAAAAAAAA",
-                    "$scrypt$ln,r=8,p=1$c2FsdA$AAAAAAAAAAA", "$scrypt$$c2FsdA$AAAAAAAAAAA", "$scrypt$ln=4,r=8,p=1$c2FsdA$",
-                    "$scrypt$ln=4,r=8,p=1$c2FsdA$AAAA", "$scrypt$ln=4,r=8,p=1$c2F*dA$AAAAAAAAAAA",
-                    "$scrypt$ln=99999999999,r=8,p=1$c2FsdA$AAAAAAAAAAA", "$pbkdf2-md5$i=1$c2FsdA$AAAAAAAAAAA", "$pbkdf2-$i=1$c2FsdA$AAAAAAAAAAA",
-                    "$argon2id$v=16$m=64,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAA", "$argon2id$m=64,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAA",
-                    "$argon2id$v=19$m=64,t=1,p=1$c2FsdA$AAAAAAAAAAA", "$2b$05$", "$2b$0x$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+                    "$scrypt$ln=4,r=8,p=1$c2FsdA", "$scrypt$ln=4,r=8,p=1$c2FsdA$AAAAAAAAAAA$",
+                    "$scrypt$ln=4,r=8$c2FsdA$AAAAAAAAAAA", "$scrypt$ln=4,r=8,p=1,x=1$c2FsdA$AAAAAAAAAAA",
+                    "$scrypt$ln=4,ln=5,r=8,p=1$c2FsdA$AAAAAAAAAAA", "$scrypt$ln=-4,r=8,p=1$c2FsdA$AAAAAAAAAAA",
+                    "$scrypt$ln=4 ,r=8,p=1$c2FsdA$AAAAAAAAAAA", "$scrypt$ln,r=8,p=1$c2FsdA$AAAAAAAAAAA",
+                    "$scrypt$$c2FsdA$AAAAAAAAAAA", "$scrypt$ln=4,r=8,p=1$c2FsdA$", "$scrypt$ln=4,r=8,p=1$c2FsdA$AAAA",
+                    "$scrypt$ln=4,r=8,p=1$c2F*dA$AAAAAAAAAAA", "$scrypt$ln=99999999999,r=8,p=1$c2FsdA$AAAAAAAAAAA",
+                    "$pbkdf2-md5$i=1$c2FsdA$AAAAAAAAAAA", "$pbkdf2-$i=1$c2FsdA$AAAAAAAAAAA",
+                    "$argon2id$v=16$m=64,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAA",
+                    "$argon2id$m=64,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAA", "$argon2id$v=19$m=64,t=1,p=1$c2FsdA$AAAAAAAAAAA",
+                    "$2b$05$", "$2b$0x$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
                     "$2b$05$CCCCCCCCCCCC$CCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"));
 
 // ---- Secrets -----------------------------------------------------------------------------------------
@@ -219,7 +229,8 @@ class MemorySearch {
       if (end - begin > kSearchedBytesMax) continue;  // a sanitizer's shadow
       for (std::uint64_t at = begin; at < end; at += kBufferBytes - size_) {
         if (at == reinterpret_cast<std::uint64_t>(page) || at == reinterpret_cast<std::uint64_t>(buffer)) continue;
-        const ssize_t n = ::pread(memory, buffer, std::min<std::uint64_t>(kBufferBytes, end - at), static_cast<off_t>(at));
+        const ssize_t n =
+            ::pread(memory, buffer, std::min<std::uint64_t>(kBufferBytes, end - at), static_cast<off_t>(at));
         if (n > 0) found += count({buffer, static_cast<std::size_t>(n)}, at, page);
         ::explicit_bzero(buffer, kBufferBytes);
       }
@@ -279,7 +290,8 @@ INSTANTIATE_TEST_SUITE_P(
                     std::pair("hash.argon2id", R"({"memory_kib":64,"time":1,"parallelism":2})"),
                     std::pair("hash.bcrypt", R"({"cost":4})"), std::pair("hash.digest", "{}"),
                     std::pair("hash.digest", R"({"algorithm":"blake2b512"})"),
-                    std::pair("hash.verify", R"({"hash":"$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"})"),
+                    std::pair("hash.verify",
+                              R"({"hash":"$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"})"),
                     std::pair("hash.verify", R"({"hash":"$scrypt$ln=4,r=8,p=1$c2FsdA$AAAAAAAAAAA"})")));
 
 }  // namespace

@@ -62,8 +62,9 @@ TEST(Argon2id, Rfc9106) {
   const Bytes salt(16, std::byte{2});
   const Bytes secret(8, std::byte{3});
   const Bytes associated(12, std::byte{4});
-  EXPECT_EQ(hex(argon2id(password, salt,
-                         {.memory_kib = 32, .time = 3, .lanes = 4, .dk_len = 32, .secret = secret, .associated = associated})),
+  EXPECT_EQ(hex(argon2id(
+                password, salt,
+                {.memory_kib = 32, .time = 3, .lanes = 4, .dk_len = 32, .secret = secret, .associated = associated})),
             "0d640df58d78766c08c037a34a8b53c9d01ef0452d75b65eb52520e96b01e659");
 }
 
@@ -71,7 +72,8 @@ TEST(Argon2id, ReferenceImplementationsString) {
   constexpr auto kHash = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
   EXPECT_TRUE(verify(bytes("password"), kHash));
   const Argon2Params params{.memory_kib = 65536, .time = 2, .lanes = 1, .dk_len = 32};
-  EXPECT_EQ(view(format_argon2id(params, bytes("somesalt"), argon2id(bytes("password"), bytes("somesalt"), params))), kHash);
+  EXPECT_EQ(view(format_argon2id(params, bytes("somesalt"), argon2id(bytes("password"), bytes("somesalt"), params))),
+            kHash);
 }
 
 // One lane and a salt of 16 bytes go to libsodium, everything else to libargon2.
@@ -107,13 +109,16 @@ TEST(Digest, PublishedDigestsOfAbc) {
       {"sha224", "23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7"},
       {"sha256", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
       {"sha384", "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7"},
-      {"sha512", "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a"
-                 "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"},
+      {"sha512",
+       "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a"
+       "2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"},
       {"sha3-256", "3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532"},
-      {"sha3-512", "b751850b1a57168a5693cd924b6b096e08f621827444f70d884f5d0240d2712e"
-                   "10e116e9192af3c91a7ec57647e3934057340b4cf408d5a56592f8274eec53f0"},
-      {"blake2b512", "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d1"
-                     "7d87c5392aab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923"},
+      {"sha3-512",
+       "b751850b1a57168a5693cd924b6b096e08f621827444f70d884f5d0240d2712e"
+       "10e116e9192af3c91a7ec57647e3934057340b4cf408d5a56592f8274eec53f0"},
+      {"blake2b512",
+       "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d1"
+       "7d87c5392aab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923"},
       {"blake2s256", "508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982"},
   };
   for (const auto& [algorithm, expected] : published) {

@@ -24,9 +24,10 @@ std::vector<std::uint8_t> repeated(const std::vector<std::uint8_t>& bytes, std::
 }
 
 class EveryFormat : public testing::TestWithParam<Format> {};
-INSTANTIATE_TEST_SUITE_P(Formats, EveryFormat, testing::Values(Format::kJpeg, Format::kPng, Format::kWebp), [](const auto& at) {
-  return at.param == Format::kJpeg ? "Jpeg" : at.param == Format::kPng ? "Png" : "Webp";
-});
+INSTANTIATE_TEST_SUITE_P(Formats, EveryFormat, testing::Values(Format::kJpeg, Format::kPng, Format::kWebp),
+                         [](const auto& at) {
+                           return at.param == Format::kJpeg ? "Jpeg" : at.param == Format::kPng ? "Png" : "Webp";
+                         });
 
 TEST_P(EveryFormat, RoundTrips) {
   const cv::Mat picture = gradient(123, 77);
@@ -84,7 +85,8 @@ TEST_P(EveryFormat, DecodingStopsWhenAsked) {
 TEST_P(EveryFormat, EncodingStopsWhenAsked) {
   sdk::FakeJob job(kNothing);
   job.polls_until_cancel = 2;
-  EXPECT_EQ(error_of([&] { encode(gradient(800, 800), GetParam(), 80, job.output({}), job); }).code(), JobErrorCode::kCancelled);
+  EXPECT_EQ(error_of([&] { encode(gradient(800, 800), GetParam(), 80, job.output({}), job); }).code(),
+            JobErrorCode::kCancelled);
 }
 
 TEST_P(EveryFormat, AResultPastTheLimitIsTooLarge) {
@@ -126,7 +128,8 @@ TEST(Exif, WhatIsMalformedIsUpright) {
   EXPECT_EQ(exif_orientation(exif_block(9)), 1);
   EXPECT_EQ(exif_orientation(exif_block(255)), 1);
   constexpr std::size_t kEndOfValue = 6 + 8 + 2 + 12 + 10;
-  for (std::size_t size = 0; size < kEndOfValue; ++size) EXPECT_EQ(exif_orientation(std::span(good).first(size)), 1) << size;
+  for (std::size_t size = 0; size < kEndOfValue; ++size)
+    EXPECT_EQ(exif_orientation(std::span(good).first(size)), 1) << size;
 }
 
 TEST(Exif, NothingOutsideOfTheBlockIsRead) {
@@ -178,7 +181,8 @@ TEST(Jpeg, IsShrunkWhileItIsDecoded) {
 
 TEST(Jpeg, TheDecodersReasonIsGiven) {
   const File file = file_of(gradient(64, 48), Format::kJpeg);
-  EXPECT_STREQ(error_of([&] { (void)picture_of(std::span(file).first(file.size() / 2)); }).what(), "JPEG: Premature end of JPEG file");
+  EXPECT_STREQ(error_of([&] { (void)picture_of(std::span(file).first(file.size() / 2)); }).what(),
+               "JPEG: Premature end of JPEG file");
 }
 
 TEST(Jpeg, ALateEndMarkerIsNoError) {
@@ -212,7 +216,9 @@ TEST(Png, SixteenBitsKeepTheirUpperEight) {
 TEST(Png, GreyOfEveryDepthIsSpread) {
   for (const int depth : {1, 2, 4, 8, 16}) {
     const std::vector<std::uint8_t> rows(static_cast<std::size_t>(8 * depth), 0xff);
-    EXPECT_EQ(picture_of(png_of(8, 8, rows, {.color_type = 0, .bit_depth = depth})).at<cv::Vec3b>(7, 7), cv::Vec3b(255, 255, 255)) << depth;
+    EXPECT_EQ(picture_of(png_of(8, 8, rows, {.color_type = 0, .bit_depth = depth})).at<cv::Vec3b>(7, 7),
+              cv::Vec3b(255, 255, 255))
+        << depth;
   }
 }
 

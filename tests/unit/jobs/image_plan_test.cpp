@@ -101,8 +101,10 @@ TEST(Window, KeepsTheMiddleAndScalesLittleMore) {
         ASSERT_GE(window.offset, 0);
         ASSERT_LE(window.offset + window.kept, window.scaled);
         ASSERT_LE(window.scaled, canvas + 8 * factor + 8);
-        const double middle = (window.begin + (window.offset + window.kept / 2.0) * (window.end - window.begin) / window.scaled);
-        ASSERT_NEAR(middle * factor, grown / 2.0, 1.6 + factor * 1e-6) << source << " to " << grown << " cut to " << canvas;
+        const double middle =
+            (window.begin + (window.offset + window.kept / 2.0) * (window.end - window.begin) / window.scaled);
+        ASSERT_NEAR(middle * factor, grown / 2.0, 1.6 + factor * 1e-6)
+            << source << " to " << grown << " cut to " << canvas;
       }
     }
   }

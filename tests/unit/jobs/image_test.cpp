@@ -58,9 +58,12 @@ TEST(ImageResize, EachFitGivesItsSize) {
 TEST(ImageResize, TheFormatIsTheInputsUnlessAsked) {
   for (const Format format : {Format::kJpeg, Format::kPng, Format::kWebp}) {
     EXPECT_EQ(read_header(resize(file_of(gradient(40, 40), format), R"({"width":20})")).format, format);
-    EXPECT_EQ(read_header(resize(file_of(gradient(40, 40), format), R"({"width":20,"format":"webp"})")).format, Format::kWebp);
-    EXPECT_EQ(read_header(resize(file_of(gradient(40, 40), format), R"({"width":20,"format":"jpeg"})")).format, Format::kJpeg);
-    EXPECT_EQ(read_header(resize(file_of(gradient(40, 40), format), R"({"width":20,"format":"png"})")).format, Format::kPng);
+    EXPECT_EQ(read_header(resize(file_of(gradient(40, 40), format), R"({"width":20,"format":"webp"})")).format,
+              Format::kWebp);
+    EXPECT_EQ(read_header(resize(file_of(gradient(40, 40), format), R"({"width":20,"format":"jpeg"})")).format,
+              Format::kJpeg);
+    EXPECT_EQ(read_header(resize(file_of(gradient(40, 40), format), R"({"width":20,"format":"png"})")).format,
+              Format::kPng);
   }
 }
 
@@ -69,7 +72,9 @@ TEST(ImageResize, QualityCostsBytes) {
   cv::randu(noise, 0, 255);
   for (const char* format : {"webp", "jpeg"}) {
     const auto bytes = [&](int quality) {
-      return resize(png(noise), R"({"width":100,"format":")" + std::string(format) + R"(","quality":)" + std::to_string(quality) + "}").size();
+      return resize(png(noise), R"({"width":100,"format":")" + std::string(format) + R"(","quality":)" +
+                                    std::to_string(quality) + "}")
+          .size();
     };
     EXPECT_LT(bytes(10), bytes(80));
     EXPECT_LT(bytes(80), bytes(100));
@@ -91,7 +96,8 @@ TEST(ImageResize, ReducingAveragesEveryPixel) {
   for (int y = 0; y < 128; ++y) {
     for (int x = 0; x < 128; ++x) board.at<cv::Vec3b>(y, x) = cv::Vec3b::all((x + y) % 2 == 0 ? 0 : 255);
   }
-  for (const char* params : {R"({"width":16})", R"({"width":15,"height":15})", R"({"width":16,"height":256,"fit":"fill"})"}) {
+  for (const char* params :
+       {R"({"width":16})", R"({"width":15,"height":15})", R"({"width":16,"height":256,"fit":"fill"})"}) {
     const cv::Mat small = resized(png(board), params);
     EXPECT_LE(difference(small, cv::Mat(small.size(), CV_8UC3, cv::Scalar::all(127.5))), 12) << params;
   }
@@ -136,19 +142,22 @@ TEST_P(Orientation, EveryStoredFormIsTheSamePicture) {
   EXPECT_EQ(difference(resized(file, R"({"width":60,"height":40})"), picture), 0);
   EXPECT_EQ(difference(resized(file, R"({"width":60})"), picture), 0);
   EXPECT_EQ(difference(resized(file, R"({"width":30})"), quarters(30, 20)), 0);
-  EXPECT_EQ(difference(resized(file, R"({"width":30,"height":40,"fit":"contain"})")(cv::Rect(0, 10, 30, 20)), quarters(30, 20)), 0);
+  EXPECT_EQ(difference(resized(file, R"({"width":30,"height":40,"fit":"contain"})")(cv::Rect(0, 10, 30, 20)),
+                       quarters(30, 20)),
+            0);
 }
 
 TEST_P(Orientation, IsAppliedToEveryFormat) {
   const cv::Mat picture = quarters(160, 120);
   for (const Format format : {Format::kJpeg, Format::kWebp}) {
-    const File file = with_exif(file_of(stored_as(picture, GetParam()), format), format, exif_block(GetParam(), ByteOrder::kBig));
+    const File file =
+        with_exif(file_of(stored_as(picture, GetParam()), format), format, exif_block(GetParam(), ByteOrder::kBig));
     const cv::Mat out = resized(file, R"({"width":40,"format":"png"})");
     ASSERT_EQ(out.size(), cv::Size(40, 30));
-    EXPECT_GT(out.at<cv::Vec3b>(5, 5)[0], 200);    // red
+    EXPECT_GT(out.at<cv::Vec3b>(5, 5)[0], 200);  // red
     EXPECT_LT(out.at<cv::Vec3b>(5, 5)[1], 50);
-    EXPECT_GT(out.at<cv::Vec3b>(5, 35)[1], 200);   // green
-    EXPECT_GT(out.at<cv::Vec3b>(25, 5)[2], 200);   // blue
+    EXPECT_GT(out.at<cv::Vec3b>(5, 35)[1], 200);  // green
+    EXPECT_GT(out.at<cv::Vec3b>(25, 5)[2], 200);  // blue
     EXPECT_LT(out.at<cv::Vec3b>(25, 5)[0], 50);
     EXPECT_GT(out.at<cv::Vec3b>(25, 35)[0], 200);  // white
   }
@@ -172,13 +181,17 @@ TEST(ImageResize, ContainIsPaddedWithBlackOrTheAskedColour) {
   const File file = png(cv::Mat(10, 20, CV_8UC3, cv::Scalar(1, 2, 3)));
   const auto corner = [&](const char* params) {
     const cv::Mat out = resized(file, params);
-    return out.channels() == 4 ? out.at<cv::Vec4b>(0, 0)
-                               : cv::Vec4b(out.at<cv::Vec3b>(0, 0)[0], out.at<cv::Vec3b>(0, 0)[1], out.at<cv::Vec3b>(0, 0)[2], 255);
+    return out.channels() == 4
+               ? out.at<cv::Vec4b>(0, 0)
+               : cv::Vec4b(out.at<cv::Vec3b>(0, 0)[0], out.at<cv::Vec3b>(0, 0)[1], out.at<cv::Vec3b>(0, 0)[2], 255);
   };
   EXPECT_EQ(corner(R"({"width":20,"height":20,"fit":"contain"})"), cv::Vec4b(0, 0, 0, 255));
-  EXPECT_EQ(corner(R"({"width":20,"height":20,"fit":"contain","background":"#102030"})"), cv::Vec4b(0x10, 0x20, 0x30, 255));
-  EXPECT_EQ(corner(R"({"width":20,"height":20,"fit":"contain","background":"#FfA"})"), cv::Vec4b(0xff, 0xff, 0xaa, 255));
-  EXPECT_EQ(corner(R"({"width":20,"height":20,"fit":"contain","background":"#10203040"})"), cv::Vec4b(0x10, 0x20, 0x30, 0x40));
+  EXPECT_EQ(corner(R"({"width":20,"height":20,"fit":"contain","background":"#102030"})"),
+            cv::Vec4b(0x10, 0x20, 0x30, 255));
+  EXPECT_EQ(corner(R"({"width":20,"height":20,"fit":"contain","background":"#FfA"})"),
+            cv::Vec4b(0xff, 0xff, 0xaa, 255));
+  EXPECT_EQ(corner(R"({"width":20,"height":20,"fit":"contain","background":"#10203040"})"),
+            cv::Vec4b(0x10, 0x20, 0x30, 0x40));
   EXPECT_EQ(corner(R"({"width":20,"height":20,"fit":"contain","background":"#0000"})"), cv::Vec4b(0, 0, 0, 0));
 }
 

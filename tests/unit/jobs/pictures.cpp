@@ -63,7 +63,8 @@ cv::Mat gradient(int width, int height) {
   cv::Mat picture(height, width, CV_8UC3);
   for (int y = 0; y < height; ++y) {
     for (int x = 0; x < width; ++x) {
-      picture.at<cv::Vec3b>(y, x) = cv::Vec3b(static_cast<std::uint8_t>(255 * x / width), static_cast<std::uint8_t>(255 * y / height), 128);
+      picture.at<cv::Vec3b>(y, x) =
+          cv::Vec3b(static_cast<std::uint8_t>(255 * x / width), static_cast<std::uint8_t>(255 * y / height), 128);
     }
   }
   return picture;
@@ -111,11 +112,11 @@ File exif_block(int orientation, ByteOrder order) {
       block.push_back(static_cast<std::byte>(value >> shift));
     }
   };
-  put(8, 4);       // the first directory
-  put(2, 2);       // its entries
+  put(8, 4);                                         // the first directory
+  put(2, 2);                                         // its entries
   put(0x0100, 2), put(4, 2), put(1, 4), put(60, 4);  // image width
   put(0x0112, 2), put(3, 2), put(1, 4), put(static_cast<std::uint32_t>(orientation), 2), put(0, 2);
-  put(0, 4);       // no further directory
+  put(0, 4);  // no further directory
   return block;
 }
 

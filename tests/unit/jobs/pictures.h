@@ -34,7 +34,7 @@ enum class ByteOrder { kLittle, kBig };
 
 struct JpegOptions {
   bool grey = false;
-  bool cmyk = false;        // `picture` has 4 channels: inks
+  bool cmyk = false;  // `picture` has 4 channels: inks
   bool progressive = false;
 };
 [[nodiscard]] File jpeg_of(const cv::Mat& picture, const JpegOptions& options);

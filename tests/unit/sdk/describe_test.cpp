@@ -8,15 +8,17 @@ namespace quern::sdk {
 namespace {
 
 TEST(Describe, AKindIsOneJsonObject) {
-  const Kind kind{.name = "mill.grind",
-                  .summary = "Grinds",
-                  .params = {{.name = "rounds", .type = ParamType::kInteger, .help = "how many", .fallback = 3, .min = 1, .max = 1e6},
-                             {.name = "grain", .help = "which", .required = true, .choices = {"rye", "oat"}},
-                             {.name = "gap", .type = ParamType::kNumber, .help = "in mm", .min = 0.25}},
-                  .input = {.parts_min = 1, .parts_max = 2, .help = "grain"},
-                  .output = "flour",
-                  .sensitive = true,
-                  .run = {}};
+  const Kind kind{
+      .name = "mill.grind",
+      .summary = "Grinds",
+      .params =
+          {{.name = "rounds", .type = ParamType::kInteger, .help = "how many", .fallback = 3, .min = 1, .max = 1e6},
+           {.name = "grain", .help = "which", .required = true, .choices = {"rye", "oat"}},
+           {.name = "gap", .type = ParamType::kNumber, .help = "in mm", .min = 0.25}},
+      .input = {.parts_min = 1, .parts_max = 2, .help = "grain"},
+      .output = "flour",
+      .sensitive = true,
+      .run = {}};
   EXPECT_EQ(boost::json::parse(describe(kind)), boost::json::parse(R"({
     "name": "mill.grind", "summary": "Grinds", "output": "flour", "sensitive": true,
     "input": {"parts_min": 1, "parts_max": 2, "help": "grain"},
@@ -27,8 +29,12 @@ TEST(Describe, AKindIsOneJsonObject) {
 }
 
 TEST(Describe, WholeBoundsAreWrittenAsWholeNumbers) {
-  const Kind kind{.name = "a.b", .summary = "", .params = {{.name = "n", .type = ParamType::kInteger, .help = "", .min = 1, .max = 268'402'689}},
-                  .input = {}, .output = "", .run = {}};
+  const Kind kind{.name = "a.b",
+                  .summary = "",
+                  .params = {{.name = "n", .type = ParamType::kInteger, .help = "", .min = 1, .max = 268'402'689}},
+                  .input = {},
+                  .output = "",
+                  .run = {}};
   EXPECT_THAT(describe(kind), testing::HasSubstr(R"("min":1,"max":268402689)"));
 }
 

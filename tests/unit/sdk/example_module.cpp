@@ -30,7 +30,9 @@ sdk::Module describe_module() {
   kind.name = "text.count";
   kind.summary = "Counts how often a byte occurs";
   kind.params = {{.name = "byte", .help = "what to count", .required = true, .min = 1, .max = 1},
-                 {.name = "must_occur", .type = sdk::ParamType::kBoolean, .help = "fail when it does not occur",
+                 {.name = "must_occur",
+                  .type = sdk::ParamType::kBoolean,
+                  .help = "fail when it does not occur",
                   .fallback = false}};
   kind.input.help = "any bytes";
   kind.output = "a decimal number";

@@ -88,9 +88,7 @@ class FakeJob : public Job {
     if (outputs.size() != 1) throw std::logic_error("the result has not one part");
     return outputs.front().bytes();
   }
-  [[nodiscard]] std::string text() const {
-    return {reinterpret_cast<const char*>(bytes().data()), bytes().size()};
-  }
+  [[nodiscard]] std::string text() const { return {reinterpret_cast<const char*>(bytes().data()), bytes().size()}; }
 
   [[nodiscard]] const boost::json::object& params() const noexcept override { return params_; }
   [[nodiscard]] std::span<const InputPart> inputs() const noexcept override { return inputs_; }

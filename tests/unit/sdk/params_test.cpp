@@ -49,7 +49,9 @@ TEST(Params, AnIntegerMayBeWrittenAsADouble) {
   EXPECT_EQ(check(R"({"width": 8e1})").at("width").as_int64(), 80);
 }
 
-TEST(Params, ANumberMayBeWrittenAsAnInteger) { EXPECT_EQ(check(R"({"width":1,"ratio":2})").at("ratio").to_number<double>(), 2.0); }
+TEST(Params, ANumberMayBeWrittenAsAnInteger) {
+  EXPECT_EQ(check(R"({"width":1,"ratio":2})").at("ratio").to_number<double>(), 2.0);
+}
 
 TEST(Params, AFractionIsNoInteger) {
   const auto error = refused(R"({"width": 80.5})");

@@ -115,7 +115,9 @@ TEST(InBuffer, GrowsForALargeFrameOnlyAsItArrivesAndKeepsEveryByte) {
   for (int i = 0; i < 400'000; ++i) sent += static_cast<char>('a' + i % 23);
   std::thread writer([&] {
     ::fcntl(stream.a.get(), F_SETFL, 0);
-    for (std::size_t at = 0; at < sent.size();) at += static_cast<std::size_t>(::write(stream.a.get(), sent.data() + at, std::min<std::size_t>(sent.size() - at, 7'001)));
+    for (std::size_t at = 0; at < sent.size();)
+      at += static_cast<std::size_t>(
+          ::write(stream.a.get(), sent.data() + at, std::min<std::size_t>(sent.size() - at, 7'001)));
   });
   InBuffer in;
   ::fcntl(stream.b.get(), F_SETFL, 0);

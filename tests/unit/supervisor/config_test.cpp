@@ -67,7 +67,8 @@ TEST(Config, ABadFileIsRefusedWithLineAndReason) {
   EXPECT_THAT(reason("[pools.A]\nmodules=['debug']\n"), HasSubstr("a pool's name is"));
   EXPECT_THAT(reason("[limits]\nclients_max=1\n"), HasSubstr("at least one [pools.NAME]"));
   EXPECT_THAT(reason("[pool.a]\nmodules=['debug']\n"), HasSubstr("unknown section"));
-  EXPECT_THAT(reason("[pools.a]\nmodules=['debug']\n[pools.b]\nmodules=['debug']\n"), HasSubstr("in another pool already"));
+  EXPECT_THAT(reason("[pools.a]\nmodules=['debug']\n[pools.b]\nmodules=['debug']\n"),
+              HasSubstr("in another pool already"));
   EXPECT_THAT(reason("[server]\nsocket_mode='rw'\n[pools.a]\nmodules=['debug']\n"), HasSubstr("octal"));
   EXPECT_THAT(reason("not toml"), StartsWith("quern.toml: line 1: "));
 }
@@ -90,8 +91,10 @@ TEST(Config, TheExampleFileNamesEverySetting) {
   const std::string example = read_file(QUERN_SOURCE_DIR "/packaging/quern.toml");
   const std::regex setting(R"re(\.read(?:_size|_mode|_word)?\("([a-z_]+)")re");
   int found = 0;
-  for (auto at = std::sregex_iterator(source.begin(), source.end(), setting); at != std::sregex_iterator(); ++at, ++found) {
-    EXPECT_TRUE(std::regex_search(example, std::regex("(^|\n)#? ?" + (*at)[1].str() + " = "))) << (*at)[1] << " is not in the example";
+  for (auto at = std::sregex_iterator(source.begin(), source.end(), setting); at != std::sregex_iterator();
+       ++at, ++found) {
+    EXPECT_TRUE(std::regex_search(example, std::regex("(^|\n)#? ?" + (*at)[1].str() + " = ")))
+        << (*at)[1] << " is not in the example";
   }
   EXPECT_GT(found, 15);
 }

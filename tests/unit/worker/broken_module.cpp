@@ -9,7 +9,11 @@
 namespace {
 
 quern::sdk::Module describe_module() {
-  quern::sdk::Module module{.name = "broken", .kinds = {{.name = "probe.echo", .summary = "", .params = {}, .input = {}, .output = "", .run = [](quern::sdk::Job&) {}}}};
+  quern::sdk::Module module{
+      .name = "broken",
+      .kinds = {
+          {.name = "probe.echo", .summary = "", .params = {}, .input = {}, .output = "", .run = [](quern::sdk::Job&) {
+           }}}};
 #if QUERN_BROKEN == 1
   module.sdk_version = 999;
 #elif QUERN_BROKEN == 2
@@ -17,7 +21,8 @@ quern::sdk::Module describe_module() {
 #elif QUERN_BROKEN == 3
   module.preload = [] {
     pthread_t thread{};
-    pthread_create(&thread, nullptr, [](void*) -> void* { return ::pause(), nullptr; }, nullptr);
+    pthread_create(
+        &thread, nullptr, [](void*) -> void* { return ::pause(), nullptr; }, nullptr);
   };
 #endif
   return module;

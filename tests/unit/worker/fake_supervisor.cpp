@@ -26,11 +26,13 @@ unique_fd open_pidfd(pid_t pid) { return unique_fd(static_cast<int>(::syscall(SY
 void receive(int socket, ipc::ControlMessage& message) {
   pollfd waiting{.fd = socket, .events = POLLIN, .revents = 0};
   if (::poll(&waiting, 1, kLimitMs) != 1) throw std::runtime_error("no control message came");
-  if (ipc::receive_control(socket, message).value() != ipc::IoStatus::kDone) throw std::runtime_error("the control socket closed");
+  if (ipc::receive_control(socket, message).value() != ipc::IoStatus::kDone)
+    throw std::runtime_error("the control socket closed");
 }
 
 std::string contents_of(int fd, std::uint64_t bytes) {
-  if (ipc::sealed_size(fd).value() != bytes) throw std::runtime_error("a result's descriptor has another size than said");
+  if (ipc::sealed_size(fd).value() != bytes)
+    throw std::runtime_error("a result's descriptor has another size than said");
   const auto mapping = ipc::Mapping::map(fd, bytes, ipc::Access::kReadOnly).value();
   return std::string(ipc::as_text(mapping.bytes()));
 }
@@ -83,16 +85,19 @@ void publish(const ipc::Channel& channel, ipc::SubmissionProducer& producer, int
 Answer read_answer(const ipc::Channel& channel, const ipc::Completion& completion, int control) {
   Answer answer{.outcome = static_cast<ipc::Outcome>(completion.outcome), .run_ns = completion.run_ns};
   const auto extent = channel.output(completion.position);
-  if (answer.outcome == ipc::Outcome::kError) answer.error = wire::decode_error(extent.first(completion.error_bytes)).value();
+  if (answer.outcome == ipc::Outcome::kError)
+    answer.error = wire::decode_error(extent.first(completion.error_bytes)).value();
   ipc::ControlMessage fds;
   if (completion.fd_count > 0) {
     receive(control, fds);
-    if (fds.header.id != completion.position || fds.fds.size() != completion.fd_count) throw std::runtime_error("not this result's descriptors");
+    if (fds.header.id != completion.position || fds.fds.size() != completion.fd_count)
+      throw std::runtime_error("not this result's descriptors");
   }
   std::size_t next_fd = 0;
   for (std::uint32_t i = 0; i < completion.parts; ++i) {
     const ipc::ResultPart& part = channel.result_parts(completion.position)[i];
-    AnswerPart& read = answer.parts.emplace_back(AnswerPart{.name = {part.name, part.name_bytes}, .bytes = {}, .in_fd = part.in_fd == 1});
+    AnswerPart& read = answer.parts.emplace_back(
+        AnswerPart{.name = {part.name, part.name_bytes}, .bytes = {}, .in_fd = part.in_fd == 1});
     read.bytes = read.in_fd ? contents_of(fds.fds.at(next_fd++).get(), part.bytes)
                             : std::string(ipc::as_text(extent.subspan(part.offset, part.bytes)));
   }
@@ -102,7 +107,8 @@ Answer read_answer(const ipc::Channel& channel, const ipc::Completion& completio
 int wait_for_end(int pidfd) {
   if (!ends(pidfd)) throw std::runtime_error("a process does not end");
   siginfo_t info{};
-  if (::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED) != 0) throw std::runtime_error("waitid: not our child");
+  if (::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED) != 0)
+    throw std::runtime_error("waitid: not our child");
   return info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
 }
 
@@ -146,7 +152,8 @@ std::optional<Answer> FakeWorker::answer() {
     }
     if (dead) return std::nullopt;
     if (!ipc::prepare_supervisor_sleep(channel_.channel.header(), completions_.consumed())) continue;
-    pollfd waiting[] = {{.fd = eventfd_.get(), .events = POLLIN, .revents = 0}, {.fd = pidfd_.get(), .events = POLLIN, .revents = 0}};
+    pollfd waiting[] = {{.fd = eventfd_.get(), .events = POLLIN, .revents = 0},
+                        {.fd = pidfd_.get(), .events = POLLIN, .revents = 0}};
     if (::poll(waiting, 2, kLimitMs) == 0) throw std::runtime_error("no answer came");
     std::uint64_t count = 0;
     (void)!::read(eventfd_.get(), &count, sizeof count);
@@ -164,8 +171,13 @@ void FakeWorker::retire() {
 
 FakeSupervisor::FakeSupervisor(std::vector<std::string> modules, std::vector<std::string> more)
     : control_(ipc::make_control_pair().value()) {
-  std::vector<std::string> arguments{QUERN_WORKER, "--pool", "test", "--control-fd", std::to_string(kControlFd),
-                                     "--supervisor-pid", std::to_string(::getpid())};
+  std::vector<std::string> arguments{QUERN_WORKER,
+                                     "--pool",
+                                     "test",
+                                     "--control-fd",
+                                     std::to_string(kControlFd),
+                                     "--supervisor-pid",
+                                     std::to_string(::getpid())};
   for (const std::string& path : modules) arguments.insert(arguments.end(), {"--module", path});
   arguments.insert(arguments.end(), more.begin(), more.end());
   pid_ = execute(arguments, control_.child.get());
@@ -189,7 +201,8 @@ void FakeSupervisor::load() {
         kinds_.emplace_back(ipc::decode_kind(message_.body).value().name);
         break;
       case ipc::ControlType::kReady:
-        if (message_.header.id != kinds_.size()) throw std::runtime_error("ready counts other kinds than were announced");
+        if (message_.header.id != kinds_.size())
+          throw std::runtime_error("ready counts other kinds than were announced");
         return;
       case ipc::ControlType::kLoadFailed: load_failure_ = ipc::as_text(message_.body); return;
       default: throw std::runtime_error("an unexpected message from a loading template");

@@ -53,7 +53,8 @@ TEST(JobErrors, AreMadeOfAnyException) {
 }
 
 TEST(JobErrors, FitTheSmallestExtentHoweverLong) {
-  const Error error = error_of(sdk::JobError(sdk::JobErrorCode::kBadInput, std::string(100'000, 'm'), std::string(100'000, 'f')));
+  const Error error =
+      error_of(sdk::JobError(sdk::JobErrorCode::kBadInput, std::string(100'000, 'm'), std::string(100'000, 'f')));
   std::vector<std::byte> body;
   ipc::ByteWriter writer(body);
   wire::encode_error(writer, error);

@@ -143,9 +143,12 @@ TEST_F(JobRunOutputs, OfAFailedJobAreForgotten) {
 }
 
 TEST_F(JobRunInputs, ReachTheModuleWithTheirParameters) {
-  kind([](sdk::Job& job) {
-    job.output().write(std::to_string(job.integer("n")) + std::to_string(job.attempt()) + std::string(job.inputs()[1].name));
-  }, {{.name = "n", .type = sdk::ParamType::kInteger, .help = "", .fallback = 5}});
+  kind(
+      [](sdk::Job& job) {
+        job.output().write(std::to_string(job.integer("n")) + std::to_string(job.attempt()) +
+                           std::string(job.inputs()[1].name));
+      },
+      {{.name = "n", .type = sdk::ParamType::kInteger, .help = "", .fallback = 5}});
   const Call call{.parts = {{.name = "a"}, {.name = "b"}}, .attempt = 2};
   EXPECT_EQ(run(call).parts.at(0).bytes, "52b");
   Call with_n = call;
@@ -176,7 +179,8 @@ TEST_F(JobRunInputs, MustMatchTheirDescriptors) {
 }
 
 TEST_F(JobRunErrors, NameTheWrongParameter) {
-  kind([](sdk::Job&) {}, {{.name = "width", .type = sdk::ParamType::kInteger, .help = "", .required = true, .min = 1, .max = 9}});
+  kind([](sdk::Job&) {},
+       {{.name = "width", .type = sdk::ParamType::kInteger, .help = "", .required = true, .min = 1, .max = 9}});
   const Answer out_of_range = run({.params = R"({"width":10})"});
   EXPECT_EQ(out_of_range.error.value().code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(out_of_range.error->field, "width");
@@ -212,7 +216,8 @@ TEST_F(JobRunSecrets, AreGoneWhenTheJobIs) {
   };
   const std::vector<sdk::ParamSpec> pepper{{.name = "pepper", .type = sdk::ParamType::kString, .help = ""}};
   kind([](sdk::Job&) {}, pepper).sensitive = true;
-  const Call call{.params = "{\"pepper\":\"" + secret + "\"}", .parts = {{.bytes = secret.size(), .data = ipc::as_bytes(secret)}}};
+  const Call call{.params = "{\"pepper\":\"" + secret + "\"}",
+                  .parts = {{.bytes = secret.size(), .data = ipc::as_bytes(secret)}}};
   EXPECT_EQ(run(call).outcome, ipc::Outcome::kResult);
   EXPECT_FALSE(has_secret(channel_.channel.input(0)));
   EXPECT_FALSE(has_secret(std::as_bytes(std::span(&*job_, 1)))) << "the parameters' scratch";

@@ -44,7 +44,8 @@ void produce(sdk::Job& job) {
 void fail(sdk::Job& job) {
   const std::string_view how = job.string("how");
   if (how == "bad_input") throw sdk::JobError(sdk::JobErrorCode::kBadInput, "line one\nline two \xff");
-  if (how == "long") throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument, std::string(9000, 'm'), std::string(9000, 'f'));
+  if (how == "long")
+    throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument, std::string(9000, 'm'), std::string(9000, 'f'));
   if (how == "exception") throw std::runtime_error("a library said no");
   if (how == "bad_alloc") throw std::bad_alloc();
   throw 42;
@@ -95,7 +96,8 @@ int start_thread() {
 // Makes one system call and says what came of it.
 void call(sdk::Job& job) {
   const std::map<std::string_view, int (*)()> calls{
-      {"execve", [] {
+      {"execve",
+       [] {
          char* const nothing[] = {nullptr};
          return ::execv("/bin/true", nothing);
        }},
@@ -115,7 +117,8 @@ void call(sdk::Job& job) {
       {"unblock", [] { return ::fcntl(2, F_SETFL, 0); }},
       {"own", [] { return ::fcntl(2, F_SETOWN, ::getppid()); }},
       {"outlive", [] { return ::prctl(PR_SET_PDEATHSIG, 0); }},
-      {"more_memory", [] {
+      {"more_memory",
+       [] {
          const rlimit none{RLIM_INFINITY, RLIM_INFINITY};
          return ::setrlimit(RLIMIT_AS, &none);
        }},
@@ -125,14 +128,20 @@ void call(sdk::Job& job) {
   job.output().write(result >= 0 ? "allowed" : ::strerrorname_np(errno));
 }
 
-sdk::ParamSpec text(std::string name) { return {.name = std::move(name), .type = ParamType::kString, .help = "", .required = true}; }
+sdk::ParamSpec text(std::string name) {
+  return {.name = std::move(name), .type = ParamType::kString, .help = "", .required = true};
+}
 sdk::ParamSpec number(std::string name, std::int64_t fallback) {
   return {.name = std::move(name), .type = ParamType::kInteger, .help = "", .fallback = fallback};
 }
 
 sdk::Kind kind(std::string name, void (*run)(sdk::Job&), std::vector<sdk::ParamSpec> params = {}) {
-  return {.name = std::move(name), .summary = "", .params = std::move(params),
-          .input = {.parts_min = 0, .parts_max = 1024, .help = "anything"}, .output = "", .run = run};
+  return {.name = std::move(name),
+          .summary = "",
+          .params = std::move(params),
+          .input = {.parts_min = 0, .parts_max = 1024, .help = "anything"},
+          .output = "",
+          .run = run};
 }
 
 sdk::Module describe_module() {
@@ -141,9 +150,10 @@ sdk::Module describe_module() {
   return {.name = "probe",
           .kinds = {kind("probe.echo", echo), kind("probe.about", about),
                     kind("probe.produce", produce, {number("parts", 1), number("bytes", 1)}),
-                    kind("probe.fail", fail, {text("how")}), kind("probe.die", die, {number("exit", -1), number("signal", 0)}),
-                    kind("probe.wait", wait), kind("probe.allocate", allocate, {number("bytes", 0)}),
-                    kind("probe.identity", identity), kind("probe.call", call, {text("name")}), secret}};
+                    kind("probe.fail", fail, {text("how")}),
+                    kind("probe.die", die, {number("exit", -1), number("signal", 0)}), kind("probe.wait", wait),
+                    kind("probe.allocate", allocate, {number("bytes", 0)}), kind("probe.identity", identity),
+                    kind("probe.call", call, {text("name")}), secret}};
 }
 
 }  // namespace

@@ -22,7 +22,8 @@ class Sandbox : public ::testing::Test {
   // The name of the errno, "allowed", or how the worker ended.
   std::string outcome_of(std::string_view call) {
     const auto worker = supervisor_.spawn();
-    const auto answer = worker->run({.kind = supervisor_.kind("probe.call"), .params = "{\"name\":\"" + std::string(call) + "\"}"});
+    const auto answer =
+        worker->run({.kind = supervisor_.kind("probe.call"), .params = "{\"name\":\"" + std::string(call) + "\"}"});
     if (answer) return answer->error ? to_string(*answer->error) : answer->parts.at(0).bytes;
     const int end = worker->wait_for_end();
     return end == -SIGSYS ? "killed" : "ended by " + std::to_string(end);
@@ -31,7 +32,8 @@ class Sandbox : public ::testing::Test {
 };
 
 TEST_F(Sandbox, ReachingOutIsDeadly) {
-  for (const char* call : {"execve", "socket", "fork", "vfork", "system", "ptrace", "kill_parent", "kill_group", "tgkill_parent", "io_uring"}) {
+  for (const char* call : {"execve", "socket", "fork", "vfork", "system", "ptrace", "kill_parent", "kill_group",
+                           "tgkill_parent", "io_uring"}) {
     EXPECT_EQ(outcome_of(call), "killed") << call;
   }
 }

@@ -73,7 +73,8 @@ TEST(Template, IsOutlivedByItsWorkers) {
 TEST(Worker, AnswersWithTheParts) {
   FakeSupervisor supervisor;
   const auto worker = supervisor.spawn();
-  const auto answer = worker->run({.kind = 0, .parts = {text_part("a", "hello"), text_part("", ""), text_part("c", "world")}});
+  const auto answer =
+      worker->run({.kind = 0, .parts = {text_part("a", "hello"), text_part("", ""), text_part("c", "world")}});
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->outcome, ipc::Outcome::kResult);
   ASSERT_EQ(answer->parts.size(), 3U);
@@ -107,7 +108,8 @@ TEST(Worker, TakesInputsAndBodiesInDescriptors) {
   EXPECT_EQ(answer->parts[0].bytes, "s");
   EXPECT_EQ(answer->parts[1].bytes, large);
   EXPECT_TRUE(answer->parts[1].in_fd) << "it does not fit the extent";
-  const auto again = worker->run({.kind = 0, .parts = {text_part("inline", large), in_fd}, .fds = {fd.get()}, .body_in_fd = true});
+  const auto again =
+      worker->run({.kind = 0, .parts = {text_part("inline", large), in_fd}, .fds = {fd.get()}, .body_in_fd = true});
   ASSERT_EQ(again->parts.size(), 2U);
   EXPECT_EQ(again->parts[0].bytes, large);
   EXPECT_EQ(again->parts[1].bytes, large);

@@ -39,8 +39,9 @@ void check_password(ByteSpan password) {
                                     password.size()));
   }
   if (std::ranges::find(password, std::byte{0}) != password.end()) {
-    throw sdk::JobError(sdk::JobErrorCode::kBadInput,
-                        "bcrypt ends a password at its first NUL byte, and this one has one; use hash.argon2id or hash.scrypt");
+    throw sdk::JobError(
+        sdk::JobErrorCode::kBadInput,
+        "bcrypt ends a password at its first NUL byte, and this one has one; use hash.argon2id or hash.scrypt");
   }
 }
 
@@ -81,7 +82,8 @@ bool bcrypt_verify(ByteSpan password, std::string_view hash) {
   }
   const unsigned cost = static_cast<unsigned>(hash[4] - '0') * 10 + static_cast<unsigned>(hash[5] - '0');
   if (cost < kBcryptCostMin || cost > kBcryptCostMax) {
-    refuse_hash(fmt::format("the hash's cost is {}; it must be between {} and {}", cost, kBcryptCostMin, kBcryptCostMax));
+    refuse_hash(
+        fmt::format("the hash's cost is {}; it must be between {} and {}", cost, kBcryptCostMin, kBcryptCostMax));
   }
   const std::string setting(hash);
   const SecretText again = crypt(password, setting.c_str());

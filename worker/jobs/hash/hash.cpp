@@ -27,7 +27,8 @@ hash::Bytes salt_of(const sdk::Job& job) {
   if (!job.has("salt")) {
     if (job.string("encoding") != "phc") {
       throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
-                          "salt is required with this encoding: only a PHC string says which random salt was used", "salt");
+                          "salt is required with this encoding: only a PHC string says which random salt was used",
+                          "salt");
     }
     hash::Bytes salt(kRandomSaltBytes);
     randombytes_buf(salt.data(), salt.size());
@@ -45,7 +46,8 @@ constexpr std::size_t kPasswordBytesMax = 1U << 20;
 
 hash::ByteSpan password_of(const sdk::Job& job) {
   if (job.input().size() > kPasswordBytesMax) {
-    throw sdk::JobError(sdk::JobErrorCode::kTooLarge, fmt::format("a password has at most {} bytes", kPasswordBytesMax));
+    throw sdk::JobError(sdk::JobErrorCode::kTooLarge,
+                        fmt::format("a password has at most {} bytes", kPasswordBytesMax));
   }
   return job.input();
 }
@@ -122,7 +124,9 @@ sdk::ParamSpec dk_len(std::int64_t fallback) {
 
 // What every key derivation takes besides its own parameters.
 std::vector<sdk::ParamSpec> with_salt(std::vector<sdk::ParamSpec> params) {
-  params.push_back({.name = "salt", .type = ParamType::kString, .help = "salt; random when absent (encoding phc only)",
+  params.push_back({.name = "salt",
+                    .type = ParamType::kString,
+                    .help = "salt; random when absent (encoding phc only)",
                     .max = 1024});
   params.push_back(word("salt_encoding", "how salt is written", "utf8", {"utf8", "hex", "base64"}));
   params.push_back(word("encoding", "how the answer is written", "phc", {"phc", "hex", "base64", "raw"}));
@@ -130,45 +134,62 @@ std::vector<sdk::ParamSpec> with_salt(std::vector<sdk::ParamSpec> params) {
 }
 
 sdk::Kind kdf_kind(const char* name, const char* summary, std::vector<sdk::ParamSpec> params, void (*run)(sdk::Job&)) {
-  return {.name = name, .summary = summary, .params = with_salt(std::move(params)),
+  return {.name = name,
+          .summary = summary,
+          .params = with_salt(std::move(params)),
           .input = {.parts_min = 1, .parts_max = 1, .help = "the password"},
-          .output = "a PHC string, or the derived key", .sensitive = true, .run = run};
+          .output = "a PHC string, or the derived key",
+          .sensitive = true,
+          .run = run};
 }
 
 sdk::Module describe_module() {
   return {
       .name = "hash",
-      .kinds =
-          {kdf_kind("hash.scrypt", "Hashes a password with scrypt (RFC 7914)",
-                    {integer("N", "cost, a power of two; memory is 128 * N * r bytes", 16384, 2, 1 << 23),
-                     integer("r", "block size", 8, 1, hash::kScryptBlockMax),
-                     integer("p", "parallelisation", 1, 1, hash::kScryptParallelMax), dk_len(64)},
-                    scrypt),
-           kdf_kind("hash.pbkdf2", "Hashes a password with PBKDF2-HMAC (RFC 8018)",
-                    {word("digest", "hash function", "sha256", {hash::kPbkdf2Digests.begin(), hash::kPbkdf2Digests.end()}),
-                     integer("iterations", "rounds", 600'000, 1, hash::kPbkdf2IterationsMax), dk_len(32)},
-                    pbkdf2),
-           kdf_kind("hash.argon2id", "Hashes a password with Argon2id (RFC 9106)",
-                    {integer("memory_kib", "memory in KiB", 65'536, 8, hash::kArgon2MemoryKibMax),
-                     integer("time", "passes over the memory", 3, 1, hash::kArgon2TimeMax),
-                     integer("parallelism", "lanes; one worker computes them all", 1, 1, hash::kArgon2LanesMax), dk_len(32)},
-                    argon2id),
-           {.name = "hash.bcrypt", .summary = "Hashes a password with bcrypt ($2b$)",
-            .params = {integer("cost", "log2 of the rounds", 12, hash::kBcryptCostMin, hash::kBcryptCostMax)},
-            .input = {.parts_min = 1, .parts_max = 1, .help = "the password, at most 72 bytes"},
-            .output = "a bcrypt string", .sensitive = true, .run = bcrypt},
-           {.name = "hash.verify", .summary = "Says whether a password is the one a stored hash was made of",
-            .params = {{.name = "hash", .type = ParamType::kString,
-                        .help = "a PHC string of scrypt, argon2id or pbkdf2-DIGEST, or a bcrypt string", .required = true,
-                        .max = 4096}},
-            .input = {.parts_min = 1, .parts_max = 1, .help = "the password"}, .output = "true or false",
-            .sensitive = true, .run = verify},
-           {.name = "hash.digest", .summary = "Digests data (SHA-2, SHA-3, BLAKE2)",
-            .params = {word("algorithm", "hash function", "sha256",
-                            {"sha224", "sha256", "sha384", "sha512", "sha3-256", "sha3-512", "blake2b512", "blake2s256"}),
-                       word("encoding", "how the answer is written", "hex", {"hex", "base64", "raw"})},
-            .input = {.parts_min = 1, .parts_max = 1, .help = "any data"}, .output = "the digest", .sensitive = true,
-            .run = digest}},
+      .kinds = {kdf_kind("hash.scrypt", "Hashes a password with scrypt (RFC 7914)",
+                         {integer("N", "cost, a power of two; memory is 128 * N * r bytes", 16384, 2, 1 << 23),
+                          integer("r", "block size", 8, 1, hash::kScryptBlockMax),
+                          integer("p", "parallelisation", 1, 1, hash::kScryptParallelMax), dk_len(64)},
+                         scrypt),
+                kdf_kind("hash.pbkdf2", "Hashes a password with PBKDF2-HMAC (RFC 8018)",
+                         {word("digest", "hash function", "sha256",
+                               {hash::kPbkdf2Digests.begin(), hash::kPbkdf2Digests.end()}),
+                          integer("iterations", "rounds", 600'000, 1, hash::kPbkdf2IterationsMax), dk_len(32)},
+                         pbkdf2),
+                kdf_kind("hash.argon2id", "Hashes a password with Argon2id (RFC 9106)",
+                         {integer("memory_kib", "memory in KiB", 65'536, 8, hash::kArgon2MemoryKibMax),
+                          integer("time", "passes over the memory", 3, 1, hash::kArgon2TimeMax),
+                          integer("parallelism", "lanes; one worker computes them all", 1, 1, hash::kArgon2LanesMax),
+                          dk_len(32)},
+                         argon2id),
+                {.name = "hash.bcrypt",
+                 .summary = "Hashes a password with bcrypt ($2b$)",
+                 .params = {integer("cost", "log2 of the rounds", 12, hash::kBcryptCostMin, hash::kBcryptCostMax)},
+                 .input = {.parts_min = 1, .parts_max = 1, .help = "the password, at most 72 bytes"},
+                 .output = "a bcrypt string",
+                 .sensitive = true,
+                 .run = bcrypt},
+                {.name = "hash.verify",
+                 .summary = "Says whether a password is the one a stored hash was made of",
+                 .params = {{.name = "hash",
+                             .type = ParamType::kString,
+                             .help = "a PHC string of scrypt, argon2id or pbkdf2-DIGEST, or a bcrypt string",
+                             .required = true,
+                             .max = 4096}},
+                 .input = {.parts_min = 1, .parts_max = 1, .help = "the password"},
+                 .output = "true or false",
+                 .sensitive = true,
+                 .run = verify},
+                {.name = "hash.digest",
+                 .summary = "Digests data (SHA-2, SHA-3, BLAKE2)",
+                 .params = {word("algorithm", "hash function", "sha256",
+                                 {"sha224", "sha256", "sha384", "sha512", "sha3-256", "sha3-512", "blake2b512",
+                                  "blake2s256"}),
+                            word("encoding", "how the answer is written", "hex", {"hex", "base64", "raw"})},
+                 .input = {.parts_min = 1, .parts_max = 1, .help = "any data"},
+                 .output = "the digest",
+                 .sensitive = true,
+                 .run = digest}},
       // the libraries' own set-up is done once, before any worker is forked
       .preload =
           [] {

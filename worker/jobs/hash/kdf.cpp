@@ -32,13 +32,13 @@ std::uint8_t* unconst(ByteSpan bytes) { return const_cast<std::uint8_t*>(raw(byt
 
 // False: libsodium has no call for these parameters.
 bool argon2id_by_sodium(ByteSpan password, ByteSpan salt, const Argon2Params& params, SecretBytes& key) {
-  if (params.lanes != 1 || salt.size() != crypto_pwhash_argon2id_SALTBYTES || params.dk_len < crypto_pwhash_argon2id_BYTES_MIN ||
-      !params.secret.empty() || !params.associated.empty()) {
+  if (params.lanes != 1 || salt.size() != crypto_pwhash_argon2id_SALTBYTES ||
+      params.dk_len < crypto_pwhash_argon2id_BYTES_MIN || !params.secret.empty() || !params.associated.empty()) {
     return false;
   }
   const std::uint64_t memory = std::uint64_t{params.memory_kib} << 10;
-  if (crypto_pwhash_argon2id(unsigned_data(key), key.size(), chars(password), password.size(), raw(salt), params.time, memory,
-                             crypto_pwhash_argon2id_ALG_ARGON2ID13) != 0) {
+  if (crypto_pwhash_argon2id(unsigned_data(key), key.size(), chars(password), password.size(), raw(salt), params.time,
+                             memory, crypto_pwhash_argon2id_ALG_ARGON2ID13) != 0) {
     if (errno == ENOMEM) no_memory(memory);
     throw sdk::JobError(sdk::JobErrorCode::kInternal, "libsodium refused to derive the key");
   }
@@ -75,8 +75,8 @@ SecretBytes scrypt(ByteSpan password, ByteSpan salt, const ScryptParams& params)
     refuse(fmt::format("N must be a power of two, at least 2 (got {})", params.n), "N");
   }
   if (params.n > kMemoryBytesMax / 128 / params.r) {
-    refuse(fmt::format("N={} and r={} need 128 * N * r bytes of memory, which is more than {} MiB; choose a smaller N", params.n,
-                       params.r, kMemoryBytesMax >> 20),
+    refuse(fmt::format("N={} and r={} need 128 * N * r bytes of memory, which is more than {} MiB; choose a smaller N",
+                       params.n, params.r, kMemoryBytesMax >> 20),
            "N");
   }
   // RFC 7914, section 2: N < 2^(128 * r / 8). With r = 1 that is 2^16.
@@ -95,9 +95,9 @@ SecretBytes pbkdf2(ByteSpan password, ByteSpan salt, const Pbkdf2Params& params)
   }
   const EVP_MD* digest = EVP_get_digestbyname(std::string(params.digest).c_str());
   SecretBytes key(params.dk_len);
-  if (digest == nullptr ||
-      PKCS5_PBKDF2_HMAC(chars(password), static_cast<int>(password.size()), raw(salt), static_cast<int>(salt.size()),
-                        static_cast<int>(params.iterations), digest, static_cast<int>(key.size()), unsigned_data(key)) != 1) {
+  if (digest == nullptr || PKCS5_PBKDF2_HMAC(chars(password), static_cast<int>(password.size()), raw(salt),
+                                             static_cast<int>(salt.size()), static_cast<int>(params.iterations), digest,
+                                             static_cast<int>(key.size()), unsigned_data(key)) != 1) {
     throw sdk::JobError(sdk::JobErrorCode::kInternal, "OpenSSL refused to derive the key");
   }
   return key;
@@ -105,7 +105,8 @@ SecretBytes pbkdf2(ByteSpan password, ByteSpan salt, const Pbkdf2Params& params)
 
 SecretBytes argon2id(ByteSpan password, ByteSpan salt, const Argon2Params& params) {
   if (params.memory_kib < 8 * params.lanes) {
-    refuse(fmt::format("memory_kib must be at least 8 * parallelism, here {} (RFC 9106)", 8 * params.lanes), "memory_kib");
+    refuse(fmt::format("memory_kib must be at least 8 * parallelism, here {} (RFC 9106)", 8 * params.lanes),
+           "memory_kib");
   }
   if (salt.size() < ARGON2_MIN_SALT_LENGTH) refuse("salt must have at least 8 bytes (RFC 9106)", "salt");
   SecretBytes key(params.dk_len);

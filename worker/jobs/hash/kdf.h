@@ -51,7 +51,7 @@ struct Argon2Params {
   std::uint32_t time = 3;
   std::uint32_t lanes = 1;
   std::size_t dk_len = 32;
-  ByteSpan secret{};      // RFC 9106's K and X, that no kind offers: its test vector has them
+  ByteSpan secret{};  // RFC 9106's K and X, that no kind offers: its test vector has them
   ByteSpan associated{};
 };
 [[nodiscard]] SecretBytes argon2id(ByteSpan password, ByteSpan salt, const Argon2Params& params);

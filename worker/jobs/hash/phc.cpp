@@ -39,7 +39,8 @@ class Numbers {
       const std::size_t equals = pair.find('=');
       if (equals == std::string_view::npos) refuse("the hash's parameters are not name=value");
       const std::string_view name = pair.substr(0, equals);
-      if (std::ranges::find(known, name) == known.end()) refuse("the hash has a parameter that is not of its algorithm");
+      if (std::ranges::find(known, name) == known.end())
+        refuse("the hash has a parameter that is not of its algorithm");
       if (std::ranges::find(numbers_, name, &Number::first) != numbers_.end()) refuse("the hash has a parameter twice");
       std::uint32_t number = 0;
       const char* end = pair.data() + pair.size();
@@ -69,7 +70,8 @@ bool same(const SecretBytes& key, const Bytes& expected) {
 Bytes expected_key(std::string_view text) {
   Bytes key = from_base64(text, "hash");
   if (key.size() < kDerivedBytesMin || key.size() > kDerivedBytesMax) {
-    refuse(fmt::format("the hash's last field has {} bytes; it must have {} to {}", key.size(), kDerivedBytesMin, kDerivedBytesMax));
+    refuse(fmt::format("the hash's last field has {} bytes; it must have {} to {}", key.size(), kDerivedBytesMin,
+                       kDerivedBytesMax));
   }
   return key;
 }
@@ -108,7 +110,8 @@ bool verify_argon2id(ByteSpan password, const std::vector<std::string_view>& fie
 
 bool verify_by_algorithm(ByteSpan password, std::string_view hash) {
   const auto fields = split(hash, '$');
-  if (fields.size() < 2 || !fields[0].empty()) refuse("the hash is no PHC string; one begins with $scrypt$, $argon2id$, ...");
+  if (fields.size() < 2 || !fields[0].empty())
+    refuse("the hash is no PHC string; one begins with $scrypt$, $argon2id$, ...");
   if (fields[1] == "scrypt") return verify_scrypt(password, fields);
   if (fields[1].starts_with("pbkdf2-")) return verify_pbkdf2(password, fields);
   if (fields[1] == "argon2id") return verify_argon2id(password, fields);
@@ -127,19 +130,23 @@ SecretText with_salt_and_key(const std::string& prefix, ByteSpan salt, ByteSpan 
 }  // namespace
 
 SecretText format_scrypt(const ScryptParams& params, ByteSpan salt, ByteSpan key) {
-  return with_salt_and_key(fmt::format("$scrypt$ln={},r={},p={}$", std::countr_zero(params.n), params.r, params.p), salt, key);
+  return with_salt_and_key(fmt::format("$scrypt$ln={},r={},p={}$", std::countr_zero(params.n), params.r, params.p),
+                           salt, key);
 }
 
 SecretText format_pbkdf2(const Pbkdf2Params& params, ByteSpan salt, ByteSpan key) {
-  return with_salt_and_key(fmt::format("$pbkdf2-{}$i={},l={}$", params.digest, params.iterations, key.size()), salt, key);
+  return with_salt_and_key(fmt::format("$pbkdf2-{}$i={},l={}$", params.digest, params.iterations, key.size()), salt,
+                           key);
 }
 
 SecretText format_argon2id(const Argon2Params& params, ByteSpan salt, ByteSpan key) {
-  return with_salt_and_key(fmt::format("$argon2id$v=19$m={},t={},p={}$", params.memory_kib, params.time, params.lanes), salt, key);
+  return with_salt_and_key(fmt::format("$argon2id$v=19$m={},t={},p={}$", params.memory_kib, params.time, params.lanes),
+                           salt, key);
 }
 
 bool verify(ByteSpan password, std::string_view hash) {
-  if (hash.starts_with("$2a$") || hash.starts_with("$2b$") || hash.starts_with("$2y$")) return bcrypt_verify(password, hash);
+  if (hash.starts_with("$2a$") || hash.starts_with("$2b$") || hash.starts_with("$2y$"))
+    return bcrypt_verify(password, hash);
   try {
     return verify_by_algorithm(password, hash);
   } catch (const sdk::JobError& error) {

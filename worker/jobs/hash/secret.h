@@ -33,6 +33,8 @@ using SecretText = std::vector<char, WipingAllocator<char>>;
 
 [[nodiscard]] inline std::string_view view(const SecretText& text) { return {text.data(), text.size()}; }
 inline void append(SecretText& text, std::string_view more) { text.insert(text.end(), more.begin(), more.end()); }
-[[nodiscard]] inline unsigned char* unsigned_data(SecretBytes& bytes) { return reinterpret_cast<unsigned char*>(bytes.data()); }
+[[nodiscard]] inline unsigned char* unsigned_data(SecretBytes& bytes) {
+  return reinterpret_cast<unsigned char*>(bytes.data());
+}
 
 }  // namespace quern::hash

@@ -30,7 +30,8 @@ constexpr auto kOtherFormats = std::to_array<OtherFormat>({{0, "GIF8", "a GIF"},
                                                            {0, "<", "an SVG or HTML"}});
 
 [[noreturn]] void refuse_format(Bytes bytes) {
-  const auto other = std::ranges::find_if(kOtherFormats, [&](const OtherFormat& each) { return has_at(bytes, each.at, each.magic); });
+  const auto other =
+      std::ranges::find_if(kOtherFormats, [&](const OtherFormat& each) { return has_at(bytes, each.at, each.magic); });
   std::string what = "no picture that is known here";
   if (bytes.empty()) what = "empty";
   if (other != kOtherFormats.end()) what = std::string(other->name) + " file";

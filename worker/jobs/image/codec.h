@@ -27,9 +27,9 @@ enum class Format { kJpeg, kPng, kWebp };
 
 struct Header {
   Format format{};
-  std::uint32_t width = 0;   // as stored: `orientation` may turn the picture on its side
+  std::uint32_t width = 0;  // as stored: `orientation` may turn the picture on its side
   std::uint32_t height = 0;
-  int orientation = 1;       // EXIF's, 1 to 8
+  int orientation = 1;  // EXIF's, 1 to 8
   bool alpha = false;
 };
 

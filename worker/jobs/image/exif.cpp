@@ -54,7 +54,8 @@ std::optional<std::uint32_t> find_orientation(const Tiff& tiff) {
 
 int exif_orientation(Bytes exif) noexcept {
   constexpr std::size_t kPrefixBytes = 6;
-  if (exif.size() >= kPrefixBytes && std::memcmp(exif.data(), "Exif\0\0", kPrefixBytes) == 0) exif = exif.subspan(kPrefixBytes);
+  if (exif.size() >= kPrefixBytes && std::memcmp(exif.data(), "Exif\0\0", kPrefixBytes) == 0)
+    exif = exif.subspan(kPrefixBytes);
   if (exif.size() < 8) return 1;
   const bool big_endian = std::memcmp(exif.data(), "MM\0*", 4) == 0;
   if (!big_endian && std::memcmp(exif.data(), "II*\0", 4) != 0) return 1;

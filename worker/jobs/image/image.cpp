@@ -22,7 +22,7 @@ namespace image = quern::image;
 using sdk::ParamType;
 
 constexpr std::int64_t kInputPixelsDefault = 268'402'689;  // 16383 squared, as sharp's limitInputPixels
-constexpr double kInputPixelsMax = 1U << 30;                // 3 to 4 bytes each
+constexpr double kInputPixelsMax = 1U << 30;               // 3 to 4 bytes each
 constexpr std::int64_t kOutputSideMax = 16'383;            // what WebP can hold
 
 [[noreturn]] void refuse(const std::string& message, const char* field) {
@@ -71,8 +71,8 @@ image::Header accepted_header(const sdk::Job& job) {
   const auto pixels_max = static_cast<std::uint64_t>(job.integer("max_input_pixels"));
   if (std::uint64_t{header.width} * header.height > pixels_max) {
     throw sdk::JobError(sdk::JobErrorCode::kTooLarge,
-                        fmt::format("the picture has {} x {} pixels; at most {} are accepted (max_input_pixels)", header.width,
-                                    header.height, pixels_max),
+                        fmt::format("the picture has {} x {} pixels; at most {} are accepted (max_input_pixels)",
+                                    header.width, header.height, pixels_max),
                         "max_input_pixels");
   }
   if (!job.boolean("auto_orient")) header.orientation = 1;
@@ -82,9 +82,9 @@ image::Header accepted_header(const sdk::Job& job) {
 Wanted wanted_of(const sdk::Job& job, const image::Header& header) {
   Wanted wanted{.format = header.format, .quality = static_cast<int>(job.integer("quality"))};
   if (job.has("format")) {
-    wanted.format = choice<image::Format>(job.string("format"), {{"jpeg", image::Format::kJpeg},
-                                                                 {"png", image::Format::kPng},
-                                                                 {"webp", image::Format::kWebp}});
+    wanted.format = choice<image::Format>(
+        job.string("format"),
+        {{"jpeg", image::Format::kJpeg}, {"png", image::Format::kPng}, {"webp", image::Format::kWebp}});
   }
   if (job.has("background")) wanted.background = parse_color(job.string("background"));
   return wanted;
@@ -103,12 +103,14 @@ image::Plan plan_for(const sdk::Job& job, const image::Header& header) {
                                                           {"fill", image::Fit::kFill},
                                                           {"inside", image::Fit::kInside},
                                                           {"outside", image::Fit::kOutside}});
-  const auto enlargement = job.boolean("without_enlargement") ? image::Enlargement::kForbidden : image::Enlargement::kAllowed;
+  const auto enlargement =
+      job.boolean("without_enlargement") ? image::Enlargement::kForbidden : image::Enlargement::kAllowed;
   image::Size source{header.width, header.height};
   if (lies(header)) std::swap(source.width, source.height);
   const image::Plan plan = image::make_plan(source, asked, fit, enlargement);
   if (std::max(plan.canvas.width, plan.canvas.height) > kOutputSideMax) {
-    refuse(fmt::format("the result would be {} x {}; each side is at most {}", plan.canvas.width, plan.canvas.height, kOutputSideMax),
+    refuse(fmt::format("the result would be {} x {}; each side is at most {}", plan.canvas.width, plan.canvas.height,
+                       kOutputSideMax),
            asked.width != 0 ? "width" : "height");
   }
   return plan;
@@ -116,7 +118,8 @@ image::Plan plan_for(const sdk::Job& job, const image::Header& header) {
 
 // Black, as sharp; but around a picture that is transparent itself, nothing.
 image::Color background_of(const Wanted& wanted, const cv::Mat& picture) {
-  image::Color color = wanted.background.value_or(image::Color{.a = static_cast<std::uint8_t>(picture.channels() == 4 ? 0 : 255)});
+  image::Color color =
+      wanted.background.value_or(image::Color{.a = static_cast<std::uint8_t>(picture.channels() == 4 ? 0 : 255)});
   if (wanted.format == image::Format::kJpeg) color.a = 255;
   return color;
 }
@@ -128,7 +131,8 @@ void resize_picture(sdk::Job& job) {
   const image::Plan plan = plan_for(job, header);
   const image::Plan stored_plan = lies(header) ? image::turned(plan) : plan;
 
-  cv::Mat picture = image::decode(job.input(), header, image::shrink_on_load({header.width, header.height}, stored_plan), job);
+  cv::Mat picture =
+      image::decode(job.input(), header, image::shrink_on_load({header.width, header.height}, stored_plan), job);
   job.progress(1, kSteps);
   job.throw_if_cancelled();
 
@@ -162,8 +166,11 @@ void preload() {
 }
 
 sdk::ParamSpec side(const char* name) {
-  return {.name = name, .type = ParamType::kInteger, .help = std::string("pixels; follows from the other side when absent"),
-          .min = 1, .max = static_cast<double>(kOutputSideMax)};
+  return {.name = name,
+          .type = ParamType::kInteger,
+          .help = std::string("pixels; follows from the other side when absent"),
+          .min = 1,
+          .max = static_cast<double>(kOutputSideMax)};
 }
 
 sdk::Kind resize_kind() {
@@ -175,21 +182,32 @@ sdk::Kind resize_kind() {
   kind.run = resize;
   kind.params.push_back(side("width"));
   kind.params.push_back(side("height"));
-  kind.params.push_back({.name = "fit", .help = "how the picture meets width x height", .fallback = "cover",
+  kind.params.push_back({.name = "fit",
+                         .help = "how the picture meets width x height",
+                         .fallback = "cover",
                          .choices = {"cover", "contain", "fill", "inside", "outside"}});
-  kind.params.push_back({.name = "format", .help = "of the result; the input's when absent",
-                         .choices = {"webp", "jpeg", "png"}});
-  kind.params.push_back({.name = "quality", .type = ParamType::kInteger, .help = "of WebP and JPEG", .fallback = 80,
-                         .min = 1, .max = 100});
+  kind.params.push_back(
+      {.name = "format", .help = "of the result; the input's when absent", .choices = {"webp", "jpeg", "png"}});
+  kind.params.push_back({.name = "quality",
+                         .type = ParamType::kInteger,
+                         .help = "of WebP and JPEG",
+                         .fallback = 80,
+                         .min = 1,
+                         .max = 100});
   kind.params.push_back({.name = "background",
                          .help = "#rrggbb or #rrggbbaa: around contained pictures, and under alpha in JPEG; black when "
                                  "absent, or transparent around what is",
                          .max = 9});
-  kind.params.push_back({.name = "without_enlargement", .type = ParamType::kBoolean, .help = "never scale up", .fallback = false});
-  kind.params.push_back({.name = "auto_orient", .type = ParamType::kBoolean, .help = "turn upright as EXIF says", .fallback = true});
-  kind.params.push_back({.name = "max_input_pixels", .type = ParamType::kInteger,
-                         .help = "larger pictures are refused from their header", .fallback = kInputPixelsDefault,
-                         .min = 1, .max = kInputPixelsMax});
+  kind.params.push_back(
+      {.name = "without_enlargement", .type = ParamType::kBoolean, .help = "never scale up", .fallback = false});
+  kind.params.push_back(
+      {.name = "auto_orient", .type = ParamType::kBoolean, .help = "turn upright as EXIF says", .fallback = true});
+  kind.params.push_back({.name = "max_input_pixels",
+                         .type = ParamType::kInteger,
+                         .help = "larger pictures are refused from their header",
+                         .fallback = kInputPixelsDefault,
+                         .min = 1,
+                         .max = kInputPixelsMax});
   return kind;
 }
 

@@ -46,7 +46,9 @@ class Decompressor {
   }
 
  private:
-  [[nodiscard]] bool is_cmyk() const { return codec_.jpeg_color_space == JCS_CMYK || codec_.jpeg_color_space == JCS_YCCK; }
+  [[nodiscard]] bool is_cmyk() const {
+    return codec_.jpeg_color_space == JCS_CMYK || codec_.jpeg_color_space == JCS_YCCK;
+  }
   [[noreturn]] void fail() const { handler_.fail(sdk::JobErrorCode::kBadInput); }
 
   // Called by libjpeg every few rows of every scan.

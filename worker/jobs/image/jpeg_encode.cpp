@@ -52,7 +52,9 @@ struct Destination {
     if (of(codec).failure) leave(codec);
   }
 
-  [[noreturn]] static void leave(j_compress_ptr codec) { longjmp(reinterpret_cast<ErrorHandler*>(codec->err)->escape, 1); }
+  [[noreturn]] static void leave(j_compress_ptr codec) {
+    longjmp(reinterpret_cast<ErrorHandler*>(codec->err)->escape, 1);
+  }
 };
 
 class Compressor {

@@ -66,7 +66,8 @@ Window window_of(std::uint32_t source, std::uint32_t scaled, std::uint32_t canva
   const auto kept = static_cast<int>(std::min(scaled, canvas));
   if (scaled <= canvas) return {.begin = 0, .end = whole, .scaled = kept, .offset = 0, .kept = kept};
   const double factor = static_cast<double>(scaled) / source;
-  const double first = std::floor((static_cast<double>(scaled) - canvas + 1) / 2);  // an odd pixel more is cut before, as in sharp
+  const double first =
+      std::floor((static_cast<double>(scaled) - canvas + 1) / 2);  // an odd pixel more is cut before, as in sharp
   constexpr double kMargin = 2;  // pixels around, on the side that has fewer: what a kept one is made of
   if (factor <= 1) {
     // whole pixels of the result; where they lie in the source is off by less than one pixel there

@@ -39,7 +39,8 @@ Context open(Bytes bytes, spng_ihdr& header) {
 }
 
 bool has_alpha(spng_ctx* context, const spng_ihdr& header) {
-  if (header.color_type == SPNG_COLOR_TYPE_GRAYSCALE_ALPHA || header.color_type == SPNG_COLOR_TYPE_TRUECOLOR_ALPHA) return true;
+  if (header.color_type == SPNG_COLOR_TYPE_GRAYSCALE_ALPHA || header.color_type == SPNG_COLOR_TYPE_TRUECOLOR_ALPHA)
+    return true;
   spng_trns transparency{};
   const int failure = spng_get_trns(context, &transparency);
   if (failure != 0 && failure != SPNG_ECHUNKAVAIL) check(failure);
@@ -121,7 +122,8 @@ void encode(const cv::Mat& picture, sdk::Output& output, const sdk::Job& job) {
   header.bit_depth = 8;
   header.color_type = picture.channels() == 4 ? SPNG_COLOR_TYPE_TRUECOLOR_ALPHA : SPNG_COLOR_TYPE_TRUECOLOR;
   check(spng_set_ihdr(context.get(), &header), kInternal);
-  const int begun = spng_encode_image(context.get(), nullptr, 0, SPNG_FMT_PNG, SPNG_ENCODE_PROGRESSIVE | SPNG_ENCODE_FINALIZE);
+  const int begun =
+      spng_encode_image(context.get(), nullptr, 0, SPNG_FMT_PNG, SPNG_ENCODE_PROGRESSIVE | SPNG_ENCODE_FINALIZE);
   if (sink.failure) std::rethrow_exception(sink.failure);
   check(begun, kInternal);
   for_each_row(context.get(), job, kInternal, [&](std::uint32_t row) {

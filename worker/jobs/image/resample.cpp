@@ -96,7 +96,8 @@ cv::Mat pad(const cv::Mat& picture, Size canvas, Color background) {
   if (picture.size() == size) return picture;
   const cv::Mat source = background.a < 255 ? with_alpha(picture) : picture;
   cv::Mat out(size, source.type(), cv::Scalar(background.r, background.g, background.b, background.a));
-  source.copyTo(out(cv::Rect((size.width - source.cols) / 2, (size.height - source.rows) / 2, source.cols, source.rows)));
+  source.copyTo(
+      out(cv::Rect((size.width - source.cols) / 2, (size.height - source.rows) / 2, source.cols, source.rows)));
   return out;
 }
 
@@ -108,7 +109,10 @@ cv::Mat upright(const cv::Mat& picture, int orientation) {
     case 4: cv::flip(picture, out, 0); return out;
     case 5: cv::transpose(picture, out); return out;
     case 6: cv::rotate(picture, out, cv::ROTATE_90_CLOCKWISE); return out;
-    case 7: cv::transpose(picture, out); cv::rotate(out, out, cv::ROTATE_180); return out;
+    case 7:
+      cv::transpose(picture, out);
+      cv::rotate(out, out, cv::ROTATE_180);
+      return out;
     case 8: cv::rotate(picture, out, cv::ROTATE_90_COUNTERCLOCKWISE); return out;
     default: return picture;
   }
