@@ -30,12 +30,11 @@ constexpr auto kOtherFormats = std::to_array<OtherFormat>({{0, "GIF8", "a GIF"},
                                                            {0, "<", "an SVG or HTML"}});
 
 [[noreturn]] void refuse_format(Bytes bytes) {
+  std::string message = bytes.empty() ? "the input is empty" : "the input is no JPEG, PNG or WebP image";
   const auto other =
       std::ranges::find_if(kOtherFormats, [&](const OtherFormat& each) { return has_at(bytes, each.at, each.magic); });
-  std::string what = "no picture that is known here";
-  if (bytes.empty()) what = "empty";
-  if (other != kOtherFormats.end()) what = std::string(other->name) + " file";
-  throw sdk::JobError(sdk::JobErrorCode::kBadInput, "the input is " + what + "; JPEG, PNG and WebP can be read");
+  if (other != kOtherFormats.end()) message += " (it looks like " + std::string(other->name) + " file)";
+  throw sdk::JobError(sdk::JobErrorCode::kBadInput, message);
 }
 
 Format format_of(Bytes bytes) {
