@@ -1,5 +1,7 @@
 #include "client/client.h"
 
+#include <stdexcept>
+
 #include "client/connection.h"
 
 namespace quern::client {
@@ -7,51 +9,72 @@ namespace quern::client {
 Client::Client(ClientOptions options) : connection_(std::make_unique<Connection>(std::move(options))) {}
 Client::~Client() = default;
 
-std::uint64_t Client::submit(Job job, Handler handler) { return connection_->submit(std::move(job), std::move(handler)); }
+// ---- Jobs --------------------------------------------------------------------------------------------
 
-std::future<Result<JobResult>> Client::submit(Job job) {
-  auto promise = std::make_shared<std::promise<Result<JobResult>>>();  // std::function wants to copy
-  auto future = promise->get_future();
-  submit(std::move(job), [promise](Result<JobResult> result) { promise->set_value(std::move(result)); });
-  return future;
+std::uint64_t Client::reserve_number() noexcept { return connection_->reserve_number(); }
+
+void Client::submit_as(std::uint64_t number, Job job, Handler handler) {
+  connection_->submit(number, std::move(job), std::move(handler));
 }
 
-Result<JobResult> Client::run(Job job) { return submit(std::move(job)).get(); }
+std::uint64_t Client::submit(Job job, Handler handler) {
+  const std::uint64_t number = reserve_number();
+  submit_as(number, std::move(job), std::move(handler));
+  return number;
+}
+
+PendingJob Client::submit(Job job) {
+  auto promise = std::make_shared<std::promise<Result<JobResult>>>();  // std::function wants to copy
+  auto future = promise->get_future();
+  const std::uint64_t number =
+      submit(std::move(job), [promise](Result<JobResult> result) { promise->set_value(std::move(result)); });
+  return {std::move(future), *this, number};
+}
+
+Result<JobResult> Client::run(Job job) {
+  refuse_to_block_the_thread();
+  return submit(std::move(job)).get();
+}
 
 void Client::cancel(std::uint64_t job_number) { connection_->cancel(job_number); }
 
-namespace {
+// ---- The server --------------------------------------------------------------------------------------
 
-// Waits for an answer in text. The promise is shared: std::function wants to copy.
-template <class Ask>
-Result<std::string> wait_for_text(Ask ask) {
-  auto promise = std::make_shared<std::promise<Result<std::string>>>();
+void Client::refuse_to_block_the_thread() const {
+  if (connection_->on_its_thread()) {
+    throw std::logic_error(
+        "a completion handler must not wait for an answer: the thread it runs on is the one that brings it");
+  }
+}
+
+Result<std::string> Client::ask(wire::FrameType type, std::vector<std::byte> body, std::chrono::milliseconds timeout) {
+  refuse_to_block_the_thread();
+  auto promise = std::make_shared<std::promise<Result<std::string>>>();  // std::function wants to copy
   auto future = promise->get_future();
-  ask([promise](Result<std::string> text) { promise->set_value(std::move(text)); });
+  connection_->ask(type, std::move(body), timeout,
+                   [promise](Result<std::string> text) { promise->set_value(std::move(text)); });
   return future.get();
 }
 
-}  // namespace
-
-Result<void> Client::ping() {
-  const auto pong = wait_for_text([&](TextHandler handler) {
-    const auto hello = ipc::as_bytes("quern");
-    connection_->ask(wire::FrameType::kPing, {hello.begin(), hello.end()}, std::move(handler));
-  });
-  if (!pong) return pong.error();
-  return {};
+Result<void> Client::ping(std::chrono::milliseconds timeout) {
+  const auto pong = ask(wire::FrameType::kPing, {}, timeout);
+  return pong ? Result<void>() : Result<void>(pong.error());
 }
 
-Result<std::string> Client::kinds() {
-  return wait_for_text([&](TextHandler handler) { connection_->ask(wire::FrameType::kKinds, {}, std::move(handler)); });
+Result<std::string> Client::kinds(std::chrono::milliseconds timeout) {
+  return ask(wire::FrameType::kKinds, {}, timeout);
 }
 
-Result<std::string> Client::admin(wire::AdminOp op, std::string_view pool, std::uint32_t value) {
-  if (pool.size() > 255) return Error{.code = ErrorCode::kInvalidArgument, .message = "a pool's name is shorter", .field = "pool"};
+Result<std::string> Client::admin(wire::AdminOp op, std::string_view pool, std::uint32_t value,
+                                  std::chrono::milliseconds timeout) {
+  if (pool.size() > 255) {
+    return Error{
+        .code = ErrorCode::kInvalidArgument, .message = "a pool's name has at most 255 bytes", .field = "pool"};
+  }
   std::vector<std::byte> body;
   wire::ByteWriter writer(body);
   wire::encode_admin(writer, {.op = op, .value = value, .pool = pool});
-  return wait_for_text([&](TextHandler handler) { connection_->ask(wire::FrameType::kAdmin, std::move(body), std::move(handler)); });
+  return ask(wire::FrameType::kAdmin, std::move(body), timeout);
 }
 
 }  // namespace quern::client

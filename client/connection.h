@@ -1,11 +1,21 @@
 // Connection: the client's I/O thread and its one socket.
 //
-//     disconnected --first request--> connecting --welcome--> connected --broken--> disconnected
+//     disconnected --request--> connecting --welcome--> connected --broken--> disconnected
+//                                   |                       |
+//                                   +--no server: answered--+--> unreachable
+//                                                           +--GOING_AWAY--> leaving --closed--> disconnected
 //
-// Callers put requests into a mutex-guarded inbox and wake the thread once for many of them; everything
-// else belongs to the thread. A broken connection answers all that was sent with kUnreachable.
+// A request's way: inbox (any thread, guarded by a mutex, the thread is woken once for many) -> waiting_
+// and backlog_ -> written when there is a connection and the server has room for it -> its answer, which
+// removes it from waiting_ and calls its handler. That is the only place where handlers of sent requests
+// are found, so none is called twice and none is forgotten: whatever ends the connection answers all.
+//
+// At most jobs_max jobs (the server's word) are written and unanswered. So the server never stops
+// reading because of us, a CANCEL is never stuck behind a SUBMIT that waits for a place in line, and a
+// job that still waits here is cancelled without asking anyone.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -13,14 +23,16 @@
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
+#include <variant>
 #include <vector>
 
 #include "client/client.h"
+#include "client/incoming.h"
+#include "client/outgoing.h"
 
 namespace quern::client {
 
@@ -29,85 +41,99 @@ class Client::Connection {
   explicit Connection(ClientOptions options);
   ~Connection();
 
-  std::uint64_t submit(Job job, Handler handler);
+  // ---- Any thread
+
+  [[nodiscard]] std::uint64_t reserve_number() noexcept { return next_number_.fetch_add(1, std::memory_order_relaxed); }
+  void submit(std::uint64_t number, Job job, Handler handler);
   void cancel(std::uint64_t number);
-  // A request whose answer is text (or a pong).
-  void ask(wire::FrameType type, std::vector<std::byte> body, TextHandler handler);
+  // A request whose answer is text, or a pong.
+  void ask(wire::FrameType type, std::vector<std::byte> body, std::chrono::milliseconds timeout, TextHandler handler);
+  [[nodiscard]] bool on_its_thread() const noexcept { return std::this_thread::get_id() == thread_.get_id(); }
 
  private:
   using Socket = boost::asio::local::stream_protocol::socket;
   using Clock = std::chrono::steady_clock;
+  using AnyHandler = std::variant<Handler, TextHandler>;
 
+  struct Question {
+    wire::FrameType type{};
+    std::vector<std::byte> body{};
+  };
+  struct Cancel {};
   // What callers leave for the thread.
   struct Request {
     std::uint64_t number = 0;
-    std::optional<Job> job{};
-    Handler handler{};
-    wire::FrameType type{};  // when there is no job
-    std::vector<std::byte> body{};
-    TextHandler text_handler{};
-    bool cancel = false;
+    std::variant<Job, Question, Cancel> what{};
+    AnyHandler handler{};
+    std::chrono::milliseconds timeout{0};
   };
-  // What waits for its answer.
+  // What has no answer yet. A sent job stays here after its own time limit passed, without a handler:
+  // the server has it until it answers.
   struct Waiting {
-    Handler handler{};
-    TextHandler text_handler{};
+    AnyHandler handler{};
     std::function<void(const wire::Progress&)> on_progress{};
     Clock::time_point expires = Clock::time_point::max();
-    bool timed_out = false;
+    bool is_job = false;
+    bool sent = false;
   };
-  struct OutSegment {
-    wire::Buffer bytes{};
-    std::vector<std::shared_ptr<unique_fd>> keep{};
-    std::vector<int> fds{};
-    std::size_t sent = 0;
+  struct Unsent {
+    std::uint64_t number = 0;
+    std::variant<Job, Question, Cancel> what{};
   };
 
   void post(Request request);
+
+  // connection.cpp: requests and answers
   void take_requests();
-  void start(Request& request);
-  void encode_job(std::uint64_t number, const Job& job);
-  [[nodiscard]] wire::Buffer& out_buffer(std::vector<int> fds, std::vector<std::shared_ptr<unique_fd>> keep);
-  void ensure_connected();
-  [[nodiscard]] boost::asio::awaitable<void> connect();
-  [[nodiscard]] boost::asio::awaitable<Result<void>> shake_hands();
-  [[nodiscard]] boost::asio::awaitable<void> read_answers(std::uint64_t epoch);
-  void flush();
-  [[nodiscard]] boost::asio::awaitable<void> write_rest(std::uint64_t epoch);
-  [[nodiscard]] Result<void> handle_frames();
-  [[nodiscard]] Result<void> handle(const wire::FrameHeader& header, ipc::ByteSpan body);
-  [[nodiscard]] Result<JobResult> read_result(const wire::FrameHeader& header, ipc::ByteSpan body);
-  void finish(std::uint64_t number, Result<JobResult> job_result, Result<std::string> text);
-  void fail(std::uint64_t number, const Error& error);
-  void disconnect(const Error& why);
+  void admit(Request& request);
+  void cancel_now(std::uint64_t number);
+  void send_backlog();
+  void write(std::uint64_t number, Waiting& waiting, const std::variant<Job, Question, Cancel>& what);
+  void answer(std::uint64_t number, const Error& error);
+  void answer_all(const Error& error);
   void watch_time(Clock::time_point earliest);
   void expire();
+
+  // connection_io.cpp: the socket
+  [[nodiscard]] boost::asio::awaitable<void> connect(std::uint64_t epoch);
+  [[nodiscard]] boost::asio::awaitable<Result<void>> try_to_connect(Clock::time_point deadline);
+  [[nodiscard]] boost::asio::awaitable<Result<void>> open_socket(Clock::time_point deadline);
+  [[nodiscard]] boost::asio::awaitable<Result<void>> shake_hands();
+  [[nodiscard]] boost::asio::awaitable<void> read_answers(std::uint64_t epoch);
+  [[nodiscard]] boost::asio::awaitable<void> write_rest(std::uint64_t epoch);
+  [[nodiscard]] boost::asio::awaitable<void> pause_until(Clock::time_point until);
+  [[nodiscard]] Result<void> handle_frames();
+  [[nodiscard]] Result<void> handle(Incoming::Frame& frame);
+  [[nodiscard]] Result<void> handle_answer(Incoming::Frame& frame);
+  void flush();
+  void disconnect(const Error& why);
 
   ClientOptions options_;
   boost::asio::io_context io_;
   Socket socket_;
   boost::asio::steady_timer timer_;
   Clock::time_point timer_at_ = Clock::time_point::max();
+  std::atomic<std::uint64_t> next_number_ = 1;
 
   std::mutex mutex_;
-  std::vector<Request> inbox_;       // guarded by mutex_
-  bool woken_ = false;               // guarded by mutex_: the thread was told of the inbox
-  std::uint64_t next_number_ = 1;    // guarded by mutex_
+  std::vector<Request> inbox_;  // guarded by mutex_
+  bool woken_ = false;          // guarded by mutex_: the thread knows of the inbox
+  bool closed_ = false;         // guarded by mutex_: nobody will look into the inbox again
 
   // the thread's own
-  enum class State { kDisconnected, kConnecting, kConnected } state_ = State::kDisconnected;
-  std::uint64_t epoch_ = 0;          // counts connections: coroutines of an old one end
+  enum class State { kDisconnected, kConnecting, kConnected, kLeaving } state_ = State::kDisconnected;
+  std::uint64_t epoch_ = 0;  // counts connections: coroutines of an old one end
   std::vector<Request> taken_;
   boost::unordered_flat_map<std::uint64_t, Waiting> waiting_;
-  std::deque<OutSegment> out_;
-  bool writing_ = false;             // write_rest is waiting for the socket
-  std::vector<std::byte> in_;
-  std::size_t in_begin_ = 0;
-  std::size_t in_end_ = 0;
-  std::vector<unique_fd> in_fds_;
+  std::deque<Unsent> backlog_;
+  std::uint32_t jobs_in_flight_ = 0;  // sent and unanswered
+  Outgoing out_;
+  bool writing_ = false;  // write_rest waits for the socket
+  Incoming in_;
   std::vector<wire::Part> parts_;
-  std::optional<Error> going_away_;
-  wire::Welcome welcome_{};
+  Error going_away_{};  // kLeaving: the server's reason
+  std::uint32_t jobs_max_ = 0;
+  std::uint32_t frame_bytes_max_ = 0;
   std::thread thread_;
 };
 

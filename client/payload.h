@@ -57,6 +57,8 @@ class ResultPart {
     return fd_ ? std::span<const std::byte>(mapping_.bytes()) : std::span<const std::byte>(inline_);
   }
   [[nodiscard]] std::string_view text() const noexcept { return ipc::as_text(bytes()); }
+  // The sealed memfd that holds a large part, to hand on without a copy; not valid for a small one.
+  [[nodiscard]] const unique_fd& fd() const noexcept { return fd_; }
 
  private:
   std::string name_;
