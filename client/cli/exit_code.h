@@ -12,7 +12,7 @@ enum ExitCode : int {
   kUnreachable = 4,  // no server, or the connection broke
   kBusy = 5,         // busy, unavailable, shutting_down
   kTimeout = 6,
-  kCrashed = 7,      // the worker died on every attempt
+  kCrashed = 7,  // the worker died on every attempt
   kCancelled = 8,
 };
 

@@ -21,7 +21,8 @@ std::string_view text_of(const json::object& object, std::string_view key) {
 std::string allowed(const json::object& param) {
   if (const json::value* choices = param.if_contains("choices"); choices != nullptr) {
     std::string words;
-    for (const json::value& choice : choices->as_array()) words += (words.empty() ? "" : "|") + std::string(choice.as_string());
+    for (const json::value& choice : choices->as_array())
+      words += (words.empty() ? "" : "|") + std::string(choice.as_string());
     return words;
   }
   std::string words(text_of(param, "type"));
@@ -43,7 +44,8 @@ Result<KindTable> KindTable::parse(std::string_view document) {
   KindTable table;
   boost::system::error_code failure;
   table.document_ = json::parse(document, failure);
-  const bool good = !failure && table.document_.is_object() && table.document_.get_object().if_contains("kinds") != nullptr &&
+  const bool good = !failure && table.document_.is_object() &&
+                    table.document_.get_object().if_contains("kinds") != nullptr &&
                     table.document_.get_object().at("kinds").is_array();
   if (!good) return Error{.code = ErrorCode::kProtocolError, .message = "the server's list of kinds is malformed"};
   return table;
@@ -81,7 +83,8 @@ void KindTable::print_kind(const json::object& kind) {
     std::string notes;
     if (param.at("required").as_bool()) notes = " (required)";
     if (const json::value* fallback = param.if_contains("default"); fallback != nullptr) {
-      notes = fmt::format(" (default {})", fallback->is_string() ? std::string(fallback->get_string()) : json::serialize(*fallback));
+      notes = fmt::format(" (default {})",
+                          fallback->is_string() ? std::string(fallback->get_string()) : json::serialize(*fallback));
     }
     fmt::print("  --{:<20} {:<28} {}{}\n", text_of(param, "name"), allowed(param), text_of(param, "help"), notes);
   }

@@ -58,7 +58,8 @@ int kinds_command(const Options& options) {
     cli::KindTable::print_kind(*kind);
   } else {
     return report({.code = quern::ErrorCode::kInvalidArgument,
-                   .message = fmt::format("this server has no kind '{}'; `quern kinds --names` lists what it has", options.kind)});
+                   .message = fmt::format("this server has no kind '{}'; `quern kinds --names` lists what it has",
+                                          options.kind)});
   }
   return cli::kOk;
 }
@@ -109,10 +110,12 @@ void block_signals() {
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
 
-void add_pool_command(CLI::App& app, Options& options, const char* name, const char* help, quern::wire::AdminOp op, int& exit_code) {
+void add_pool_command(CLI::App& app, Options& options, const char* name, const char* help, quern::wire::AdminOp op,
+                      int& exit_code) {
   auto* command = app.add_subcommand(name, help);
   command->add_option("pool", options.pool, "the pool's name")->required();
-  if (op == quern::wire::AdminOp::kResize) command->add_option("workers", options.workers, "how many workers")->required();
+  if (op == quern::wire::AdminOp::kResize)
+    command->add_option("workers", options.workers, "how many workers")->required();
   command->callback([&options, &exit_code, op] { exit_code = pool_command(options, op); });
 }
 
@@ -150,7 +153,8 @@ int main(int argc, char** argv) {
   add_pool_command(app, options, "drain", "finish accepted jobs, refuse new ones", AdminOp::kDrain, exit_code);
   add_pool_command(app, options, "pause", "accept and queue jobs, start none", AdminOp::kPause, exit_code);
   add_pool_command(app, options, "resume", "undo drain or pause", AdminOp::kResume, exit_code);
-  add_pool_command(app, options, "restart", "replace the pool's workers one by one; returns when done", AdminOp::kRestart, exit_code);
+  add_pool_command(app, options, "restart", "replace the pool's workers one by one; returns when done",
+                   AdminOp::kRestart, exit_code);
   auto* ping = app.add_subcommand("ping", "ask the server for a sign of life");
   ping->add_option("--wait-ms", options.wait_ms, "wait this long for it to start");
   ping->callback([&] { exit_code = ping_command(options); });

@@ -105,7 +105,8 @@ Result<void> take_parameter(RunArguments& run, const json::object& kind, std::st
     }
   }
   if (param == nullptr) {
-    return usage(fmt::format("{} has no parameter --{}; `quern run {} --help` lists them", run.kind, name, run.kind), name);
+    return usage(fmt::format("{} has no parameter --{}; `quern run {} --help` lists them", run.kind, name, run.kind),
+                 name);
   }
   const bool boolean = param->at("type").as_string() == "boolean";
   if (boolean && !attached) {
@@ -171,7 +172,8 @@ Result<client::Part> read_input(const std::string& path) {
   struct stat info {};
   if (::fstat(file.get(), &info) != 0) return file_error("can't stat", path);
   if (S_ISDIR(info.st_mode)) return usage(fmt::format("{} is a directory", path), "input");
-  const std::string name = standard ? "" : std::filesystem::path(path).filename().string().substr(0, wire::kPartNameBytesMax);
+  const std::string name =
+      standard ? "" : std::filesystem::path(path).filename().string().substr(0, wire::kPartNameBytesMax);
 
   std::vector<std::byte> head(client::kInlineBytesMax + 1);
   std::size_t held = 0;

@@ -19,13 +19,16 @@ std::string duration(std::int64_t ms) {
   return fmt::format("{}h{:02}m", seconds / 3600, seconds / 60 % 60);
 }
 
-std::int64_t number(const json::object& object, std::string_view key) { return object.at(key).to_number<std::int64_t>(); }
+std::int64_t number(const json::object& object, std::string_view key) {
+  return object.at(key).to_number<std::int64_t>();
+}
 std::string_view text(const json::object& object, std::string_view key) { return object.at(key).as_string(); }
 
 std::string death_counts(const json::object& pool) {
   std::string words;
   for (const auto& [cause, count] : pool.at("deaths").as_object()) {
-    words += fmt::format("{}{} {}", words.empty() ? "" : ", ", std::string_view(cause), count.to_number<std::int64_t>());
+    words +=
+        fmt::format("{}{} {}", words.empty() ? "" : ", ", std::string_view(cause), count.to_number<std::int64_t>());
   }
   return words.empty() ? "none" : words;
 }
@@ -43,10 +46,11 @@ void print_workers(const json::object& pool) {
     std::string job;
     if (const json::value* running = worker.if_contains("job"); running != nullptr) {
       const json::object& object = running->as_object();
-      job = fmt::format("job {} {} for {}", number(object, "id"), text(object, "kind"), duration(number(object, "running_ms")));
+      job = fmt::format("job {} {} for {}", number(object, "id"), text(object, "kind"),
+                        duration(number(object, "running_ms")));
     }
-    fmt::print("  {:<10} pid {:<8} {:<9} {:>9} done  {}\n", text(pool, "name"), number(worker, "pid"), text(worker, "state"),
-               number(worker, "jobs_done"), job);
+    fmt::print("  {:<10} pid {:<8} {:<9} {:>9} done  {}\n", text(pool, "name"), number(worker, "pid"),
+               text(worker, "state"), number(worker, "jobs_done"), job);
   }
   if (const json::value* last = pool.if_contains("last_death"); last != nullptr) {
     const json::object& death = last->as_object();
@@ -65,10 +69,11 @@ Result<void> print_status(std::string_view document) {
   }
   const json::object& status = parsed.get_object();
   const json::object& jobs = status.at("jobs").as_object();
-  fmt::print("quernd {} {}, pid {}, up {}, {} clients; jobs: {} accepted, {} succeeded, {} failed, {} queued, {} running\n\n",
-             text(status, "version"), text(status, "state"), number(status, "pid"), duration(number(status, "uptime_ms")),
-             number(status, "clients"), number(jobs, "accepted"), number(jobs, "succeeded"), number(jobs, "failed"),
-             number(jobs, "queued"), number(jobs, "running"));
+  fmt::print(
+      "quernd {} {}, pid {}, up {}, {} clients; jobs: {} accepted, {} succeeded, {} failed, {} queued, {} running\n\n",
+      text(status, "version"), text(status, "state"), number(status, "pid"), duration(number(status, "uptime_ms")),
+      number(status, "clients"), number(jobs, "accepted"), number(jobs, "succeeded"), number(jobs, "failed"),
+      number(jobs, "queued"), number(jobs, "running"));
   fmt::print("{:<12} {:<9} {:>7} {:>7} {:>8} {:>11} {:>8} {:>8}  {}\n", "POOL", "STATE", "WORKERS", "QUEUED", "RUNNING",
              "SUCCEEDED", "FAILED", "RETRIED", "DEATHS");
   for (const json::value& pool : status.at("pools").as_array()) print_pool(pool.as_object());

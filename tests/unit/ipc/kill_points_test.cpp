@@ -63,7 +63,8 @@ void compute() {
 class Mortal {
  public:
   Mortal()
-      : created_(Channel::create({.slots = kSlots, .input_extent_bytes = 4096, .output_extent_bytes = 4096}, 1).value()),
+      : created_(
+            Channel::create({.slots = kSlots, .input_extent_bytes = 4096, .output_extent_bytes = 4096}, 1).value()),
         ran_(static_cast<std::atomic<std::uint32_t>*>(
             ::mmap(nullptr, kRanBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0))) {}
   ~Mortal() { ::munmap(ran_, kRanBytes); }

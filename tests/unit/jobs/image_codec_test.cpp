@@ -249,6 +249,15 @@ TEST(Png, AWrongChecksumInThePixelsIsBadInput) {
   EXPECT_THAT(error.what(), HasSubstr("PNG: "));
 }
 
+TEST(Png, AWrongChecksumInTextCostsOnlyTheText) {
+  File file = file_of(gradient(32, 32), Format::kPng);
+  const std::string_view text("\0\0\0\5tEXta\0bcdXXXX", 17);
+  const auto chunk = std::as_bytes(std::span(text.data(), text.size()));
+  constexpr std::ptrdiff_t kAfterHeader = 8 + 25;
+  file.insert(file.begin() + kAfterHeader, chunk.begin(), chunk.end());
+  EXPECT_EQ(difference(picture_of(file), gradient(32, 32)), 0);
+}
+
 TEST(Png, AlphaThatIsOpaqueIsDropped) {
   EXPECT_EQ(picture_of(file_of(with_alpha_of(gradient(8, 8), 255), Format::kPng)).channels(), 3);
   EXPECT_EQ(picture_of(file_of(with_alpha_of(gradient(8, 8), 254), Format::kPng)).channels(), 4);
