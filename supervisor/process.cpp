@@ -1,6 +1,7 @@
 #include "supervisor/process.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/syscall.h>
@@ -47,10 +48,14 @@ Process::~Process() {
 
 boost::asio::awaitable<Cause> Process::exit() {
   boost::system::error_code cancelled;
-  co_await pidfd_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                             boost::asio::redirect_error(boost::asio::use_awaitable, cancelled));
-  if (cancelled) co_return Cause{};
-  co_return reap();
+  for (;;) {
+    co_await pidfd_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                               boost::asio::redirect_error(boost::asio::use_awaitable, cancelled));
+    if (cancelled) co_return Cause{};
+    // reaping blocks while the process lives, so a wake-up without a death must not get there
+    pollfd ended{.fd = pidfd_.native_handle(), .events = POLLIN, .revents = 0};
+    if (::poll(&ended, 1, 0) == 1) co_return reap();
+  }
 }
 
 void Process::kill(int signal) noexcept {
