@@ -1,6 +1,7 @@
 #include "supervisor/session.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -112,8 +113,14 @@ asio::awaitable<void> Session::write_answers() {
 // EPOLLHUP: both directions are shut, so nobody will read an answer. A client that only shuts its
 // sending side still gets its answers.
 asio::awaitable<void> Session::until_peer_closed() {
-  boost::system::error_code ignored;
-  co_await socket_.async_wait(Socket::wait_error, asio::redirect_error(asio::use_awaitable, ignored));
+  boost::system::error_code cancelled;
+  for (;;) {
+    co_await socket_.async_wait(Socket::wait_error, asio::redirect_error(asio::use_awaitable, cancelled));
+    if (cancelled) co_return;
+    // Asio may hand over an event of a descriptor that was closed in the same turn: look for ourselves
+    pollfd hangup{.fd = socket_.native_handle(), .events = 0, .revents = 0};
+    if (::poll(&hangup, 1, 0) == 1) co_return;
+  }
 }
 
 asio::awaitable<void> Session::until_handshake_is_late() {

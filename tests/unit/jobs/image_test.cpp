@@ -242,7 +242,7 @@ TEST(ImageResize, ABombIsRefusedFromItsHeader) {
     EXPECT_THAT(error.what(), HasSubstr("268402689"));
   }
   EXPECT_EQ(refused(png_claiming(2'000'000'000, 2'000'000'000), R"({"width":10})").code(), JobErrorCode::kTooLarge);
-  EXPECT_LE(peak_kib() - before, 2048);
+  EXPECT_LE(peak_kib() - before, 16384);  // the pixels would be gigabytes; a sanitizer keeps some of its own
 }
 
 TEST(ImageResize, TheLimitOfInputPixelsIsExact) {

@@ -36,7 +36,7 @@ SecretText to_base64(ByteSpan bytes) { return base64(bytes, sodium_base64_VARIAN
 SecretText to_base64_unpadded(ByteSpan bytes) { return base64(bytes, sodium_base64_VARIANT_ORIGINAL_NO_PADDING); }
 
 Bytes from_hex(std::string_view text, std::string_view field) {
-  Bytes bytes(text.size() / 2);
+  Bytes bytes(text.size() / 2 + 1);  // never without memory: libsodium takes no null
   std::size_t length = 0;
   const char* end = nullptr;
   if (sodium_hex2bin(reinterpret_cast<unsigned char*>(bytes.data()), bytes.size(), text.data(), text.size(), nullptr,
@@ -50,7 +50,7 @@ Bytes from_hex(std::string_view text, std::string_view field) {
 
 Bytes from_base64(std::string_view text, std::string_view field) {
   const int variant = text.ends_with('=') ? sodium_base64_VARIANT_ORIGINAL : sodium_base64_VARIANT_ORIGINAL_NO_PADDING;
-  Bytes bytes(text.size());
+  Bytes bytes(text.size() + 1);  // never without memory: libsodium takes no null
   std::size_t length = 0;
   const char* end = nullptr;
   if (sodium_base642bin(reinterpret_cast<unsigned char*>(bytes.data()), bytes.size(), text.data(), text.size(), nullptr,
