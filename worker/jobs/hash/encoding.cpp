@@ -9,8 +9,6 @@
 namespace quern::hash {
 namespace {
 
-const unsigned char* raw(ByteSpan bytes) { return reinterpret_cast<const unsigned char*>(bytes.data()); }
-
 SecretText base64(ByteSpan bytes, int variant) {
   SecretText text(sodium_base64_encoded_len(bytes.size(), variant));
   sodium_bin2base64(text.data(), text.size(), raw(bytes), bytes.size(), variant);
@@ -36,6 +34,7 @@ SecretText to_base64(ByteSpan bytes) { return base64(bytes, sodium_base64_VARIAN
 SecretText to_base64_unpadded(ByteSpan bytes) { return base64(bytes, sodium_base64_VARIANT_ORIGINAL_NO_PADDING); }
 
 Bytes from_hex(std::string_view text, std::string_view field) {
+  if (text.empty()) return {};
   Bytes bytes(text.size() / 2 + 1);  // never without memory: libsodium takes no null
   std::size_t length = 0;
   const char* end = nullptr;
@@ -49,6 +48,7 @@ Bytes from_hex(std::string_view text, std::string_view field) {
 }
 
 Bytes from_base64(std::string_view text, std::string_view field) {
+  if (text.empty()) return {};
   const int variant = text.ends_with('=') ? sodium_base64_VARIANT_ORIGINAL : sodium_base64_VARIANT_ORIGINAL_NO_PADDING;
   Bytes bytes(text.size() + 1);  // never without memory: libsodium takes no null
   std::size_t length = 0;

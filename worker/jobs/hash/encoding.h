@@ -13,6 +13,12 @@ namespace quern::hash {
 using Bytes = std::vector<std::byte>;
 using ByteSpan = std::span<const std::byte>;
 
+// For libraries that forbid a null pointer even to no bytes.
+[[nodiscard]] inline const unsigned char* raw(ByteSpan bytes) noexcept {
+  static constexpr unsigned char kNothing = 0;
+  return bytes.empty() ? &kNothing : reinterpret_cast<const unsigned char*>(bytes.data());
+}
+
 [[nodiscard]] SecretText to_hex(ByteSpan bytes);
 [[nodiscard]] SecretText to_base64(ByteSpan bytes);           // with padding
 [[nodiscard]] SecretText to_base64_unpadded(ByteSpan bytes);  // PHC strings

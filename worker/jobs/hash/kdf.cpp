@@ -16,8 +16,7 @@
 namespace quern::hash {
 namespace {
 
-const unsigned char* raw(ByteSpan bytes) { return reinterpret_cast<const unsigned char*>(bytes.data()); }
-const char* chars(ByteSpan bytes) { return reinterpret_cast<const char*>(bytes.data()); }
+const char* chars(ByteSpan bytes) { return reinterpret_cast<const char*>(raw(bytes)); }
 // libargon2 declares its inputs non-const and only writes to them when asked to wipe.
 std::uint8_t* unconst(ByteSpan bytes) { return const_cast<std::uint8_t*>(raw(bytes)); }
 
