@@ -3,8 +3,11 @@
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <memory>
 
@@ -26,20 +29,37 @@ spdlog::level::level_enum to_spdlog(LogLevel level) {
   return spdlog::level::err;
 }
 
-// sd-daemon(3): "<N>" with N a syslog priority.
-class PriorityPrefix final : public spdlog::custom_flag_formatter {
+// A flag of the pattern that writes one of four words by the line's level.
+class LevelWord final : public spdlog::custom_flag_formatter {
  public:
+  using Words = std::array<std::string_view, 4>;  // debug, info, warn, error
+  explicit LevelWord(const Words& words) : words_(words) {}
   void format(const spdlog::details::log_msg& message, const std::tm& /*time*/, spdlog::memory_buf_t& out) override {
-    const std::string_view prefix = message.level == spdlog::level::debug  ? "<7>"
-                                    : message.level == spdlog::level::info ? "<6>"
-                                    : message.level == spdlog::level::warn ? "<4>"
-                                                                           : "<3>";
-    out.append(prefix.data(), prefix.data() + prefix.size());
+    const std::string_view word = message.level == spdlog::level::debug  ? words_[0]
+                                  : message.level == spdlog::level::info ? words_[1]
+                                  : message.level == spdlog::level::warn ? words_[2]
+                                                                         : words_[3];
+    out.append(word.data(), word.data() + word.size());
   }
   [[nodiscard]] std::unique_ptr<custom_flag_formatter> clone() const override {
-    return spdlog::details::make_unique<PriorityPrefix>();
+    return spdlog::details::make_unique<LevelWord>(words_);
   }
+
+ private:
+  Words words_;
 };
+
+constexpr LevelWord::Words kPriorities{"<7>", "<6>", "<4>", "<3>"};  // sd-daemon(3)
+constexpr LevelWord::Words kLevels{"debug", "info", "warn", "error"};
+
+// Whether standard error is the journal itself, and not a file that something started by systemd writes
+// to: JOURNAL_STREAM is "DEVICE:INODE" (systemd.exec(5)).
+bool writes_to_journal() {
+  const char* stream = std::getenv("JOURNAL_STREAM");
+  struct stat info {};
+  if (stream == nullptr || ::fstat(STDERR_FILENO, &info) != 0) return false;
+  return fmt::format("{}:{}", info.st_dev, info.st_ino) == stream;
+}
 
 // As JSON strings and logfmt's quoted values are written; control characters never reach a terminal.
 void append_quoted(std::string& out, std::string_view text) {
@@ -69,14 +89,15 @@ bool needs_quotes(std::string_view text) {
 
 void configure_log(const LogConfig& config) {
   configured_format() = config.format;
-  const bool journal = std::getenv("JOURNAL_STREAM") != nullptr;
+  const bool journal = writes_to_journal();
   auto logger = std::make_shared<spdlog::logger>("quern", std::make_shared<spdlog::sinks::stderr_sink_mt>());
   auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
-  formatter->add_flag<PriorityPrefix>('*');
+  formatter->add_flag<LevelWord>('*', kPriorities).add_flag<LevelWord>('&', kLevels);
+  const std::string prefix = journal ? "%*" : "";
   if (config.format == LogFormat::kJson) {
-    formatter->set_pattern(R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})");
+    formatter->set_pattern(prefix + R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%&",%v})");
   } else {
-    formatter->set_pattern(journal ? "%*%v" : "%Y-%m-%dT%H:%M:%S.%eZ %l %v");
+    formatter->set_pattern(prefix + (journal ? "%v" : "%Y-%m-%dT%H:%M:%S.%eZ %& %v"));
   }
   logger->set_formatter(std::move(formatter));
   logger->set_level(to_spdlog(config.level));

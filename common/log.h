@@ -3,8 +3,9 @@
 //     2026-11-23T06:50:24.123Z warn event=worker_died pool=image pid=4711 cause="signal 11 (SIGSEGV)"
 //     {"time":"2026-11-23T06:50:24.123Z","level":"warn","event":"worker_died","pool":"image",...}
 //
-// Lines go to standard error. Under systemd's journal (JOURNAL_STREAM is set) the time is left out and
-// the line begins with sd-daemon's priority prefix, "<4>". docs/operations.md lists the events.
+// Lines go to standard error. When that is systemd's journal ($JOURNAL_STREAM names it) each begins with
+// sd-daemon's priority, "<4>", and text lines leave time and level to the journal. docs/operations.md
+// lists the events.
 //
 // configure_log is called once, before threads; log_event may be called from any thread.
 #pragma once
