@@ -7,26 +7,36 @@ namespace quern::cli {
 inline constexpr const char* kBashCompletion = R"bash(# bash completion for quern; install with:
 #   quern completion bash > /etc/bash_completion.d/quern
 _quern() {
-  local current="${COMP_WORDS[COMP_CWORD]}" command="${COMP_WORDS[1]:-}" words=""
-  if [ "$COMP_CWORD" -eq 1 ]; then
-    words="run kinds status resize drain pause resume restart ping completion --help --version"
-  else
-    case "$command" in
-      run)
-        if [ "$COMP_CWORD" -eq 2 ]; then
-          words="$(quern kinds --names 2>/dev/null)"
-        elif [[ "$current" == -* ]]; then
-          words="$(quern kinds "${COMP_WORDS[2]}" 2>/dev/null | awk '/^  --/ {print $1}')
-            --priority --attempts --queue-timeout-ms --run-timeout-ms --deadline-ms --no-wait --progress -o"
-        fi ;;
-      kinds) words="$(quern kinds --names 2>/dev/null) --json --names" ;;
-      resize|drain|pause|resume|restart)
-        [ "$COMP_CWORD" -eq 2 ] && words="$(quern status --pools 2>/dev/null)" ;;
-      status) words="--json --pools" ;;
-      ping) words="--wait-ms" ;;
-      completion) words="bash" ;;
+  local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}"
+  local command="" subject="" words="" i
+  local job_options="--priority --attempts --queue-timeout-ms --run-timeout-ms --deadline-ms --no-wait --progress --output -o"
+  local -a server=()
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    case "${COMP_WORDS[i]}" in
+      --runtime-dir | --socket) server+=("${COMP_WORDS[i]}" "${COMP_WORDS[i+1]}"); ((i++)) ;;
+      --priority | --attempts | --*-ms | -o | --output) ((i++)) ;;
+      -*) ;;
+      *) if [ -z "$command" ]; then command="${COMP_WORDS[i]}"; elif [ -z "$subject" ]; then subject="${COMP_WORDS[i]}"; fi ;;
     esac
-  fi
+  done
+  case "$command" in
+    "") words="run kinds status resize drain pause resume restart ping completion --runtime-dir --socket --help --version" ;;
+    run)
+      if [ -z "$subject" ]; then
+        words="$(quern "${server[@]}" kinds --names 2>/dev/null) $job_options --help"
+      elif [[ "$current" == -* ]]; then
+        words="$(quern "${server[@]}" kinds "$subject" 2>/dev/null | awk '/^  --/ {print $1}') $job_options --help"
+      elif [[ "$previous" == --* ]]; then
+        words="$(quern "${server[@]}" kinds "$subject" 2>/dev/null |
+          awk -v name="$previous" '$1 == name {if ($2 == "boolean") print "true false"; else if ($2 ~ /[|]/) {gsub(/[|]/, " ", $2); print $2}}')"
+      fi ;;
+    kinds) words="--json --names"; [ -z "$subject" ] && words+=" $(quern "${server[@]}" kinds --names 2>/dev/null)" ;;
+    resize | drain | pause | resume | restart)
+      words="--json"; [ -z "$subject" ] && words+=" $(quern "${server[@]}" status --pools 2>/dev/null)" ;;
+    status) words="--json --pools" ;;
+    ping) words="--wait-ms" ;;
+    completion) words="bash" ;;
+  esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
 }
 complete -o default -F _quern quern

@@ -1,6 +1,5 @@
 // quern: the command line of clients and operators.
 #include <fmt/format.h>
-#include <signal.h>
 
 #include <CLI/CLI.hpp>
 #include <boost/json/parse.hpp>
@@ -10,6 +9,7 @@
 #include "client/cli/completion.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/kinds.h"
+#include "client/cli/nearest.h"
 #include "client/cli/ping.h"
 #include "client/cli/run.h"
 #include "client/cli/status.h"
@@ -20,6 +20,10 @@ namespace {
 
 using quern::cli::report;
 namespace cli = quern::cli;
+
+// An operator should not hang on a server that hangs. A restart takes as long as the running jobs.
+constexpr std::chrono::milliseconds kAnswerTimeout = std::chrono::seconds(30);
+constexpr std::chrono::milliseconds kNoTimeout{0};
 
 struct Options {
   std::string runtime_dir = quern::default_runtime_dir();
@@ -58,15 +62,17 @@ int kinds_command(const Options& options) {
     cli::KindTable::print_kind(*kind);
   } else {
     return report({.code = quern::ErrorCode::kInvalidArgument,
-                   .message = fmt::format("this server has no kind '{}'; `quern kinds --names` lists what it has",
-                                          options.kind)});
+                   .message = fmt::format("this server has no kind '{}'{}", options.kind,
+                                          cli::did_you_mean(options.kind, kinds->names())),
+                   .field = "kind"});
   }
   return cli::kOk;
 }
 
 quern::Result<std::string> ask_operator_socket(const Options& options, quern::wire::AdminOp op) {
   quern::client::Client client({.socket_path = options.socket_path(quern::kAdminSocketName), .name = "quern"});
-  return client.admin(op, options.pool, options.workers);
+  const auto timeout = op == quern::wire::AdminOp::kRestart ? kNoTimeout : kAnswerTimeout;
+  return client.admin(op, options.pool, options.workers, timeout);
 }
 
 int status_command(const Options& options) {
@@ -88,8 +94,12 @@ int status_command(const Options& options) {
 int pool_command(const Options& options, quern::wire::AdminOp op) {
   const auto answer = ask_operator_socket(options, op);
   if (!answer) return report(answer.error());
-  fmt::print("{}\n", *answer);
-  return cli::kOk;
+  if (options.json) {
+    fmt::print("{}\n", *answer);
+    return cli::kOk;
+  }
+  const auto printed = cli::print_pool_answer(*answer);
+  return printed ? cli::kOk : report(printed.error());
 }
 
 int ping_command(const Options& options) {
@@ -100,23 +110,47 @@ int ping_command(const Options& options) {
   return cli::kOk;
 }
 
-// Threads of the client must not take the signals that `run` waits for.
-void block_signals() {
-  sigset_t signals;
-  ::sigemptyset(&signals);
-  ::sigaddset(&signals, SIGINT);
-  ::sigaddset(&signals, SIGTERM);
-  ::sigaddset(&signals, SIGUSR1);
-  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-}
-
 void add_pool_command(CLI::App& app, Options& options, const char* name, const char* help, quern::wire::AdminOp op,
                       int& exit_code) {
   auto* command = app.add_subcommand(name, help);
   command->add_option("pool", options.pool, "the pool's name")->required();
-  if (op == quern::wire::AdminOp::kResize)
+  if (op == quern::wire::AdminOp::kResize) {
     command->add_option("workers", options.workers, "how many workers")->required();
+  }
+  command->add_flag("--json", options.json, "as the server's JSON document");
   command->callback([&options, &exit_code, op] { exit_code = pool_command(options, op); });
+}
+
+void add_clients_commands(CLI::App& app, Options& options, int& exit_code) {
+  auto* run = app.add_subcommand("run", "run one job: quern run KIND [--PARAM VALUE ...] [INPUT ...] [-o OUTPUT]");
+  run->prefix_command();
+  run->set_help_flag();
+  run->callback([&options, &exit_code, run] {
+    auto client = jobs_client(options);
+    exit_code = cli::run_command(client, run->remaining());
+  });
+  auto* kinds = app.add_subcommand("kinds", "list the kinds of jobs with their parameters");
+  kinds->add_option("kind", options.kind, "only this one");
+  kinds->add_flag("--json", options.json, "as the server's JSON document");
+  kinds->add_flag("--names", options.names, "only the names");
+  kinds->callback([&options, &exit_code] { exit_code = kinds_command(options); });
+  auto* ping = app.add_subcommand("ping", "ask the server for a sign of life");
+  ping->add_option("--wait-ms", options.wait_ms, "wait this long for it to start");
+  ping->callback([&options, &exit_code] { exit_code = ping_command(options); });
+}
+
+void add_operators_commands(CLI::App& app, Options& options, int& exit_code) {
+  using quern::wire::AdminOp;
+  auto* status = app.add_subcommand("status", "show pools, workers and counts");
+  status->add_flag("--json", options.json, "as the server's JSON document");
+  status->add_flag("--pools", options.names, "only the pools' names");
+  status->callback([&options, &exit_code] { exit_code = status_command(options); });
+  add_pool_command(app, options, "resize", "change a pool's number of workers", AdminOp::kResize, exit_code);
+  add_pool_command(app, options, "drain", "finish accepted jobs, refuse new ones", AdminOp::kDrain, exit_code);
+  add_pool_command(app, options, "pause", "accept and queue jobs, start none", AdminOp::kPause, exit_code);
+  add_pool_command(app, options, "resume", "undo drain or pause", AdminOp::kResume, exit_code);
+  add_pool_command(app, options, "restart", "replace the pool's workers one by one; returns when done",
+                   AdminOp::kRestart, exit_code);
 }
 
 }  // namespace
@@ -131,33 +165,8 @@ int main(int argc, char** argv) {
   app.footer(cli::kExitCodesHelp);
   app.require_subcommand(1);
 
-  auto* run = app.add_subcommand("run", "run one job: quern run KIND [--PARAM VALUE ...] [INPUT ...] [-o OUTPUT]");
-  run->prefix_command();
-  run->set_help_flag();
-  run->callback([&] {
-    block_signals();
-    auto client = jobs_client(options);
-    exit_code = cli::run_command(client, run->remaining());
-  });
-  auto* kinds = app.add_subcommand("kinds", "list the kinds of jobs with their parameters");
-  kinds->add_option("kind", options.kind, "only this one");
-  kinds->add_flag("--json", options.json, "as the server's JSON document");
-  kinds->add_flag("--names", options.names, "only the names");
-  kinds->callback([&] { exit_code = kinds_command(options); });
-  auto* status = app.add_subcommand("status", "show pools, workers and counts");
-  status->add_flag("--json", options.json, "as the server's JSON document");
-  status->add_flag("--pools", options.names, "only the pools' names");
-  status->callback([&] { exit_code = status_command(options); });
-  using quern::wire::AdminOp;
-  add_pool_command(app, options, "resize", "change a pool's number of workers", AdminOp::kResize, exit_code);
-  add_pool_command(app, options, "drain", "finish accepted jobs, refuse new ones", AdminOp::kDrain, exit_code);
-  add_pool_command(app, options, "pause", "accept and queue jobs, start none", AdminOp::kPause, exit_code);
-  add_pool_command(app, options, "resume", "undo drain or pause", AdminOp::kResume, exit_code);
-  add_pool_command(app, options, "restart", "replace the pool's workers one by one; returns when done",
-                   AdminOp::kRestart, exit_code);
-  auto* ping = app.add_subcommand("ping", "ask the server for a sign of life");
-  ping->add_option("--wait-ms", options.wait_ms, "wait this long for it to start");
-  ping->callback([&] { exit_code = ping_command(options); });
+  add_clients_commands(app, options, exit_code);
+  add_operators_commands(app, options, exit_code);
   std::string shell;
   auto* completion = app.add_subcommand("completion", "print the shell completion script");
   completion->add_option("shell", shell, "bash")->required()->check(CLI::IsMember({"bash"}));
@@ -167,6 +176,9 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? cli::kOk : cli::kUsage;
+  } catch (const std::exception& failure) {  // a member is missing in a document of the server's
+    return report({.code = quern::ErrorCode::kProtocolError,
+                   .message = fmt::format("the server's answer is not understood: {}", failure.what())});
   }
   return exit_code;
 }

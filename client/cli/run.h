@@ -1,4 +1,4 @@
-// `quern run KIND [--PARAM VALUE ...] [INPUT ...] [-o OUTPUT]`.
+// `quern run`: one job from the shell. arguments.h says how the command line is understood.
 #pragma once
 
 #include <string>
@@ -9,14 +9,16 @@
 namespace quern::cli {
 
 inline constexpr const char* kRunHelp =
-    "Usage: quern run KIND [--PARAM VALUE ...] [INPUT ...] [-o OUTPUT]\n"
+    "Usage: quern run [JOB OPTION ...] KIND [--PARAM VALUE ...] [INPUT ...] [-o OUTPUT]\n"
     "\n"
     "Runs one job and waits for it. INPUT is a file, or - for standard input, which is also the default\n"
     "when the kind takes an input. OUTPUT is a file, - for standard output (the default), or an existing\n"
     "directory when the result has several parts. A file is replaced only once the job has succeeded.\n"
+    "Ctrl-C cancels the job and waits for its end; pressed again, it does not wait.\n"
     "\n"
     "A parameter is written --name value or --name=value; a yes/no one also --name or --no-name.\n"
-    "`quern run KIND --help` shows the kind's own. These belong to every job:\n"
+    "`quern run KIND --help` shows the kind's own. Every job has these options, before KIND, or after it\n"
+    "when the kind has no parameter of that name:\n"
     "  --priority N            0 to 9, 9 first (default 5)\n"
     "  --attempts N            tries when its worker dies, 1 to 10\n"
     "  --queue-timeout-ms MS   how long it may wait for a worker\n"
@@ -24,6 +26,7 @@ inline constexpr const char* kRunHelp =
     "  --deadline-ms MS        how long from acceptance to answer\n"
     "  --no-wait               fail with busy when the queue is full\n"
     "  --progress              show progress on standard error\n"
+    "  -o, --output OUTPUT     where the result goes\n"
     "  --                      what follows is input files\n";
 
 // `arguments`: what follows `run`. Returns the exit code.

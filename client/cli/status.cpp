@@ -6,6 +6,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
 #include <string>
+#include <utility>
 
 namespace quern::cli {
 namespace {
@@ -59,15 +60,29 @@ void print_workers(const json::object& pool) {
   }
 }
 
+Result<json::object> parse_object(std::string_view document) {
+  boost::system::error_code failure;
+  json::value parsed = json::parse(document, failure);
+  if (failure || !parsed.is_object()) {
+    return Error{.code = ErrorCode::kProtocolError, .message = "the server's answer is no JSON object"};
+  }
+  return std::move(parsed.get_object());
+}
+
 }  // namespace
 
+Result<void> print_pool_answer(std::string_view document) {
+  const auto pool = parse_object(document);
+  if (!pool) return pool.error();
+  fmt::print("pool {}: {}, {} workers wanted, {} jobs queued, {} running\n", text(*pool, "pool"), text(*pool, "state"),
+             number(*pool, "workers_target"), number(*pool, "queued"), number(*pool, "running"));
+  return {};
+}
+
 Result<void> print_status(std::string_view document) {
-  boost::system::error_code failure;
-  const json::value parsed = json::parse(document, failure);
-  if (failure || !parsed.is_object()) {
-    return Error{.code = ErrorCode::kProtocolError, .message = "the server's status is malformed"};
-  }
-  const json::object& status = parsed.get_object();
+  const auto parsed = parse_object(document);
+  if (!parsed) return parsed.error();
+  const json::object& status = *parsed;
   const json::object& jobs = status.at("jobs").as_object();
   fmt::print(
       "quernd {} {}, pid {}, up {}, {} clients; jobs: {} accepted, {} succeeded, {} failed, {} queued, {} running\n\n",

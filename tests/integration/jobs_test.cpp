@@ -184,7 +184,8 @@ TEST(Command, ErrorsNameTheFieldAndTheFix) {
   const Server server;
   EXPECT_THAT(quern(server, {"run", "debug.sleep", "--ms", "-5"}).err,
               HasSubstr("ms must be a whole number between 0 and"));
-  EXPECT_THAT(quern(server, {"run", "debug.sleep", "--sm", "5"}).err, HasSubstr("quern run debug.sleep --help"));
+  EXPECT_THAT(quern(server, {"run", "debug.sleep", "--sm", "5"}).err, HasSubstr("did you mean '--ms'?"));
+  EXPECT_THAT(quern(server, {"run", "debug.sleep", "--colour", "5"}).err, HasSubstr("quern run debug.sleep --help"));
 }
 
 TEST(Command, ListsKindsWithTheirParameters) {
