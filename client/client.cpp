@@ -65,7 +65,7 @@ Result<std::string> Client::kinds(std::chrono::milliseconds timeout) {
   return ask(wire::FrameType::kKinds, {}, timeout);
 }
 
-Result<std::string> Client::admin(wire::AdminOp op, std::string_view pool, std::uint32_t value,
+Result<std::string> Client::admin(wire::AdminOp op, std::string_view pool, std::uint64_t value,
                                   std::chrono::milliseconds timeout) {
   if (pool.size() > 255) {
     return Error{

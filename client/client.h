@@ -115,7 +115,7 @@ class Client {
   [[nodiscard]] Result<std::string> kinds(std::chrono::milliseconds timeout = std::chrono::seconds(30));
   // An operator's request; the client must be connected to admin.sock. kRestart takes as long as the
   // running jobs do.
-  [[nodiscard]] Result<std::string> admin(wire::AdminOp op, std::string_view pool = {}, std::uint32_t value = 0,
+  [[nodiscard]] Result<std::string> admin(wire::AdminOp op, std::string_view pool = {}, std::uint64_t value = 0,
                                           std::chrono::milliseconds timeout = std::chrono::milliseconds(0));
 
  private:

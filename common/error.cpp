@@ -24,6 +24,7 @@ std::string_view name(ErrorCode code) noexcept {
     case ErrorCode::kProtocolError: return "protocol_error";
     case ErrorCode::kInternal: return "internal";
     case ErrorCode::kUnreachable: return "unreachable";
+    case ErrorCode::kQuarantined: return "quarantined";
   }
   return "unknown";
 }

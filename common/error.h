@@ -31,6 +31,7 @@ enum class ErrorCode : std::uint16_t {
   kProtocolError = 13,     // a malformed frame; the connection is closed after it
   kInternal = 14,          // a bug in Quern or in a job module
   kUnreachable = 15,       // client side: no server, or the connection broke before the answer
+  kQuarantined = 16,       // this very content has killed workers again and again; an operator may release it
 };
 
 // Why a worker or a job ended when it did not end by itself. Values are wire format.

@@ -171,6 +171,31 @@ void TomlTable::read_word(std::string_view setting, std::size_t& value, const st
   value = static_cast<std::size_t>(at - words.begin());
 }
 
+void TomlTable::read(std::string_view setting, bool& value) {
+  const auto* node = as_node(find(setting));
+  if (node == nullptr) return;
+  const auto flag = node->value_exact<bool>();
+  if (!flag) return complain(setting, "must be true or false");
+  value = *flag;
+}
+
+void TomlTable::read_set(std::string_view setting, std::uint32_t& value, std::span<const std::string_view> words) {
+  const auto* node = as_node(find(setting));
+  if (node == nullptr) return;
+  const auto complain_of_words = [&] {
+    complain(setting, fmt::format("must be a list of some of: {}", fmt::join(words, ", ")));
+  };
+  const toml::array* array = node->as_array();
+  if (array == nullptr) return complain_of_words();
+  std::uint32_t set = 0;
+  for (const toml::node& element : *array) {
+    const auto at = std::ranges::find(words, element.value_exact<std::string>().value_or(""));
+    if (at == words.end()) return complain_of_words();
+    set |= 1U << (at - words.begin());
+  }
+  value = set;
+}
+
 std::vector<std::string> TomlTable::tables() {
   std::vector<std::pair<std::uint32_t, std::string>> found;
   if (node_ == nullptr) return {};

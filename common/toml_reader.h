@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,6 +38,10 @@ class TomlTable {
   void read_mode(std::string_view setting, std::uint32_t& value);
   // One of `words`; `value` becomes its index.
   void read_word(std::string_view setting, std::size_t& value, const std::vector<std::string_view>& words);
+
+  void read(std::string_view setting, bool& value);
+  // A list of some of `words`, perhaps of none; `value` becomes the set, bit i for words[i].
+  void read_set(std::string_view setting, std::uint32_t& value, std::span<const std::string_view> words);
 
   // The names of the tables inside this one, in the file's order; they count as read.
   [[nodiscard]] std::vector<std::string> tables();

@@ -18,6 +18,7 @@ enum class Tag : std::uint16_t {
   kJobId = 7,
   kQueueNs = 8,
   kRunNs = 9,
+  kRetryOn = 10,
 };
 constexpr std::uint16_t kCriticalTag = 0x8000;
 
@@ -229,6 +230,7 @@ void encode_submit_head(ByteWriter& out, std::string_view kind, const JobOptions
   if (options.run_timeout_ms) put_number(out, Tag::kRunTimeoutMs, *options.run_timeout_ms);
   if (options.deadline_ms) put_number(out, Tag::kDeadlineMs, *options.deadline_ms);
   if (options.attempts) put_number(out, Tag::kAttempts, *options.attempts);
+  if (options.retry_on) put_number(out, Tag::kRetryOn, static_cast<std::uint8_t>(*options.retry_on));
   out.patch(length_at, static_cast<std::uint32_t>(out.size() - options_at));
 }
 
@@ -258,6 +260,12 @@ Result<Submit> decode_submit(ByteSpan body) {
       case Tag::kRunTimeoutMs: return take_number<std::uint32_t>(value, submit.options.run_timeout_ms);
       case Tag::kDeadlineMs: return take_number<std::uint32_t>(value, submit.options.deadline_ms);
       case Tag::kAttempts: return take_number<std::uint32_t>(value, submit.options.attempts);
+      case Tag::kRetryOn: {
+        std::uint8_t bits = 0;
+        const Seen seen = take_number<std::uint8_t>(value, bits);
+        submit.options.retry_on = static_cast<RetryOn>(bits & static_cast<std::uint8_t>(RetryOn::kAll));
+        return seen;
+      }
       default: return Seen::kUnknown;
     }
   });
@@ -373,10 +381,11 @@ Result<Admin> decode_admin(ByteSpan body) {
   admin.op = static_cast<AdminOp>(in.number<std::uint8_t>());
   const auto pool_bytes = in.number<std::uint8_t>();
   (void)in.number<std::uint16_t>();
-  admin.value = in.number<std::uint32_t>();
+  admin.value = in.number<std::uint64_t>();
   admin.pool = in.text(pool_bytes);
   if (!in.ok()) return malformed("an operator's request is cut short");
-  if (admin.op < AdminOp::kStatus || admin.op > AdminOp::kRestart) return malformed("an unknown operator's request");
+  if (admin.op < AdminOp::kStatus || admin.op > AdminOp::kQuarantineReplay)
+    return malformed("an unknown operator's request");
   return admin;
 }
 

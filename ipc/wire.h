@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "common/error.h"
+#include "common/retry.h"
 #include "ipc/bytes.h"
 
 namespace quern::wire {
@@ -145,6 +146,7 @@ struct JobOptions {
   std::optional<std::uint32_t> run_timeout_ms{};
   std::optional<std::uint32_t> deadline_ms{};  // from acceptance to answer
   std::optional<std::uint32_t> attempts{};     // 1: at most once
+  std::optional<RetryOn> retry_on{};
 };
 
 // SUBMIT's body:  u8 kind_bytes, u8 priority, u8 flags, u8 reserved, u32 options_bytes,
@@ -199,10 +201,18 @@ enum class AdminOp : std::uint8_t {
   kPause = 4,    // accept and queue, start none
   kResume = 5,   // undo drain and pause
   kRestart = 6,  // replace every worker (and the template) by a fresh one, one after another
+  kJobs = 7,     // answer: the jobs that are queued and running
+  kCancel = 8,   // value: a job's id
+  kHealth = 9,   // run a canary job through the pool, or through every pool
+  // value: an entry's id
+  kQuarantineList = 10,
+  kQuarantineShow = 11,
+  kQuarantineRelease = 12,
+  kQuarantineReplay = 13,  // run it once more; a success releases it
 };
 struct Admin {
   AdminOp op{};
-  std::uint32_t value = 0;
+  std::uint64_t value = 0;
   std::string_view pool{};
 };
 void encode_admin(ByteWriter& out, const Admin& admin);

@@ -44,10 +44,22 @@ void read_server(TomlDocument& document, Config& config) {
 
 void read_limits(TomlDocument& document, Config& config) {
   TomlTable limits = document.table("limits");
-  limits.read("clients_max", config.clients_max, 1, 100'000);
-  limits.read("client_jobs_max", config.client_jobs_max, 1, 1'000'000);
-  limits.read_size("frame_bytes_max", config.frame_bytes_max, 64U << 10, 1ULL << 30);
-  limits.read_size("payload_bytes_max", config.payload_bytes_max, 64U << 10, kTiB);
+  LimitsConfig& into = config.limits;
+  limits.read("clients_max", into.clients_max, 1, 100'000);
+  limits.read("clients_per_uid_max", into.clients_per_uid_max, 1, 100'000);
+  limits.read("client_jobs_max", into.client_jobs_max, 1, 1'000'000);
+  limits.read_size("frame_bytes_max", into.frame_bytes_max, 64U << 10, 1ULL << 30);
+  limits.read_size("payload_bytes_max", into.payload_bytes_max, 64U << 10, kTiB);
+  limits.read_size("receive_bytes_max", into.receive_bytes_max, 64U << 10, kTiB);
+  limits.read_size("answers_bytes_max", into.answers_bytes_max, 64U << 10, kTiB);
+  limits.read("handshake_timeout_ms", into.handshake_timeout_ms, 1, kDayMs);
+  limits.read("frame_timeout_ms", into.frame_timeout_ms, 1, kDayMs);
+  limits.read("write_timeout_ms", into.write_timeout_ms, 1, kDayMs);
+  limits.read("idle_timeout_ms", into.idle_timeout_ms, 0, kDayMs);
+  limits.read_size("quarantine_bytes_max", into.quarantine_bytes_max, 0, kTiB);
+  if (into.receive_bytes_max < into.frame_bytes_max) {
+    limits.complain("receive_bytes_max", "must be at least frame_bytes_max, or the largest frame never arrives");
+  }
   limits.finish();
 }
 
@@ -73,6 +85,15 @@ PoolConfig read_pool(TomlDocument& document, const std::string& name) {
   table.read("run_timeout_ms", pool.run_timeout_ms, 1, kDayMs);
   table.read("cancel_grace_ms", pool.cancel_grace_ms, 0, kDayMs);
   table.read("attempts", pool.attempts, 1, 10);
+  auto retry_on = static_cast<std::uint32_t>(pool.retry_on);
+  table.read_set("retry_on", retry_on, kRetryOnWords);
+  pool.retry_on = static_cast<RetryOn>(retry_on);
+  table.read("priority_aging_ms", pool.priority_aging_ms, 0, kDayMs);
+  table.read("quarantine_deaths", pool.quarantine_deaths, 0, 1'000'000);
+  table.read("slow_job_ms", pool.slow_job_ms, 0, kDayMs);
+  table.read("worker_jobs_max", pool.worker_jobs_max, 0, 1'000'000'000);
+  table.read_size("worker_rss_bytes_max", pool.worker_rss_bytes_max, 0, kTiB);
+  table.read("processes", pool.processes);
   table.read_size("result_bytes_max", pool.result_bytes_max, 4U << 10, kTiB);
   table.read_size("memory_bytes_max", pool.memory_bytes_max, 0, kTiB);
   if (pool.modules.empty()) table.complain("modules", "is missing; name at least one, such as [\"image\"]");

@@ -11,6 +11,7 @@
 
 #include "common/error.h"
 #include "common/log.h"
+#include "common/retry.h"
 
 namespace quern::supervisor {
 
@@ -25,8 +26,31 @@ struct PoolConfig {
   std::uint32_t run_timeout_ms = 30'000;    // the longest it runs
   std::uint32_t cancel_grace_ms = 1'000;    // between asking a job to stop and SIGKILL
   std::uint32_t attempts = 2;               // tries of a job whose worker died, when the client does not say
+  RetryOn retry_on = RetryOn::kCrash;       // after which deaths, when the client does not say
+  std::uint32_t priority_aging_ms = 1'000;  // a job that waits this long moves up one priority; 0: never
+  std::uint32_t quarantine_deaths = 6;      // deaths without a success, after which a content is refused; 0: never
+  std::uint32_t slow_job_ms = 10'000;       // a job that runs this long is logged with its stack; 0: never
+  std::uint32_t worker_jobs_max = 0;        // a worker is replaced after about this many jobs; 0: never
+  std::uint64_t worker_rss_bytes_max = 0;   // and when it occupies more than this between two jobs; 0: never
   std::uint64_t result_bytes_max = 512ULL << 20;
   std::uint64_t memory_bytes_max = 0;  // address space of a worker beyond its template's; 0: no limit
+  bool processes = false;              // whether jobs may start processes
+};
+
+struct LimitsConfig {
+  std::uint32_t clients_max = 1'024;
+  std::uint32_t clients_per_uid_max = 512;
+  std::uint32_t client_jobs_max = 4'096;  // in flight per connection
+  std::uint64_t frame_bytes_max = 16ULL << 20;
+  std::uint64_t payload_bytes_max = 2ULL << 30;      // of one job, descriptors included
+  std::uint64_t receive_bytes_max = 256ULL << 20;    // of large frames being received, all clients together
+  std::uint64_t answers_bytes_max = 256ULL << 20;    // of answers not yet taken, beyond which clients that owe us
+                                                     // reading are not read
+  std::uint32_t handshake_timeout_ms = 5'000;        // from connect to HELLO
+  std::uint32_t frame_timeout_ms = 30'000;           // from a frame's first byte to its last
+  std::uint32_t write_timeout_ms = 60'000;           // for a client that takes none of its answers
+  std::uint32_t idle_timeout_ms = 0;                 // without a job or a byte; 0: never
+  std::uint64_t quarantine_bytes_max = 64ULL << 20;  // of payloads kept for a replay
 };
 
 struct Config {
@@ -36,10 +60,7 @@ struct Config {
   std::string module_dir;            // where built-in modules are
   std::string worker_path;           // the quern-worker executable
   std::uint32_t shutdown_grace_ms = 30'000;
-  std::uint32_t clients_max = 1'024;
-  std::uint32_t client_jobs_max = 4'096;  // in flight per connection
-  std::uint64_t frame_bytes_max = 16ULL << 20;
-  std::uint64_t payload_bytes_max = 2ULL << 30;  // of one job, descriptors included
+  LimitsConfig limits{};
   LogConfig log{};
   std::vector<PoolConfig> pools{};
 };

@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "supervisor/memory_use.h"
 
 namespace quern::supervisor {
 
@@ -21,6 +22,11 @@ namespace {
 constexpr Backoff::Duration kRetryDelay{100};
 // A retiring worker without a job has nothing to do but exit.
 constexpr std::int64_t kRetireGraceNs = 2'000'000'000;
+// Without a death for so long, a row of deaths is over.
+constexpr auto kCalm = std::chrono::seconds(30);
+constexpr std::int64_t kMemoryLookNs = 1'000'000'000;
+// Workers of one age should not all be replaced at once: limits differ by up to this part.
+constexpr double kLimitJitter = 0.2;
 
 // Whether a death says that the pool's code is broken, and not that we wanted the worker gone.
 bool is_crash(Cause cause) noexcept {
@@ -44,6 +50,7 @@ Fleet::Fleet(asio::io_context& io, ChildRegistry& registry, FleetOptions options
       worker_events_(worker_events),
       events_(events),
       retry_timer_(io),
+      calm_timer_(io),
       changed_(io) {}
 
 // ---- The template ----------------------------------------------------------------------------------
@@ -136,6 +143,10 @@ Worker* Fleet::spawn_one() {
   }
   ++next_incarnation_;
   (*worker)->spawn_requested_ns = now_ns();
+  if (options_.worker_jobs_max > 0) {
+    const double limit = options_.worker_jobs_max * (1 - kLimitJitter / 2 + kLimitJitter * random());
+    (*worker)->jobs_limit = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(limit));
+  }
   return workers_.emplace_back(std::move(*worker)).get();
 }
 
@@ -157,7 +168,7 @@ void Fleet::on_spawned(std::uint64_t incarnation, pid_t pid, unique_fd pidfd) {
     death_noticed_ns_ = 0;
   }
   asio::co_spawn(io_, mind_worker(*worker), asio::detached);
-  if (stopping_ || live() > options_.workers + (restarting_ ? 1U : 0U)) {
+  if (stopping_ || live() > options_.workers + surplus_) {
     retire(*worker);
   } else {
     events_.on_serving(*worker);
@@ -200,6 +211,10 @@ void Fleet::record_death(const Worker& worker, Cause cause) {
                 {{"pool", options_.template_options.pool},
                  {"deaths_in_a_row", backoff_.deaths_in_a_row()},
                  {"next_start_ms", delay.count()}});
+      calm_timer_.expires_after(kCalm);
+      calm_timer_.async_wait([this](boost::system::error_code cancelled) {
+        if (!cancelled) calm_down();
+      });
     }
   }
   log_event(stopping_ ? LogLevel::kInfo : LogLevel::kWarn, "worker_died",
@@ -207,6 +222,26 @@ void Fleet::record_death(const Worker& worker, Cause cause) {
              {"pid", worker.pid()},
              {"cause", describe(cause)},
              {"jobs_done", worker.jobs_done()}});
+}
+
+// The row of deaths is over.
+void Fleet::calm_down() {
+  if (backoff_.delay().count() > 0) {
+    calm_timer_.cancel();
+    log_event(LogLevel::kInfo, "pool_recovered", {{"pool", options_.template_options.pool}});
+  }
+  backoff_.reset();
+}
+
+bool Fleet::down() const noexcept {
+  const bool delayed = backoff_.delay().count() > 0 || (template_ == nullptr && template_backoff_.delay().count() > 0);
+  return delayed && live() == 0;
+}
+
+std::uint32_t Fleet::ms_to_next_start() const noexcept {
+  const std::int64_t delay_ms =
+      template_ == nullptr ? template_backoff_.delay().count() : (not_before_ns_ - now_ns()) / kNsPerMs;
+  return static_cast<std::uint32_t>(std::max<std::int64_t>(1, delay_ms));
 }
 
 void Fleet::erase(const Worker& worker) {
@@ -228,6 +263,34 @@ void Fleet::resize(std::uint32_t workers) {
   }
   fill();
   changed_.notify_all();
+}
+
+void Fleet::job_finished(Worker& worker) {
+  if (backoff_.deaths_in_a_row() > 0) calm_down();
+  if (worker.replacement_asked || stopping_ || !due_for_replacement(worker)) return;
+  worker.replacement_asked = true;
+  asio::co_spawn(io_, recycle(worker.incarnation()), asio::detached);
+}
+
+bool Fleet::due_for_replacement(Worker& worker) const {
+  if (worker.jobs_done() >= worker.jobs_limit) return true;
+  if (options_.worker_rss_bytes_max == 0) return false;
+  const std::int64_t now = now_ns();
+  if (now - worker.memory_looked_at_ns < kMemoryLookNs) return false;
+  worker.memory_looked_at_ns = now;
+  return resident_bytes(worker.pid()) > options_.worker_rss_bytes_max;
+}
+
+asio::awaitable<void> Fleet::recycle(std::uint64_t incarnation) {
+  ++surplus_;
+  const bool replaced = co_await replace(incarnation);
+  --surplus_;
+  if (replaced) {
+    ++facts_.recycled;
+  } else if (Worker* worker = find(incarnation); worker != nullptr) {
+    worker->replacement_asked = false;  // it stays until a successor can be born
+  }
+  fill();
 }
 
 void Fleet::retire(Worker& worker) {
@@ -255,27 +318,34 @@ asio::awaitable<Result<void>> Fleet::restart() {
   adopt(std::move(*fresh));
   std::vector<std::uint64_t> old;
   for (const auto& worker : workers_) old.push_back(worker->incarnation());
+  ++surplus_;
   for (const std::uint64_t incarnation : old) {
-    if (!stopping_) co_await replace(incarnation);
+    if (stopping_ || co_await replace(incarnation)) continue;
+    // the new template bears no workers: the old ones must go all the same
+    if (Worker* worker = find(incarnation); worker != nullptr && worker->state() == Worker::State::kServing) {
+      retire(*worker);
+    }
   }
+  --surplus_;
   restarting_ = false;
   fill();
   co_return Result<void>();
 }
 
-// Starts a worker from the new template, waits until it serves, and retires `incarnation`.
-asio::awaitable<void> Fleet::replace(std::uint64_t incarnation) {
+asio::awaitable<bool> Fleet::replace(std::uint64_t incarnation) {
   const auto serving = [&](std::uint64_t which) {
     const Worker* worker = find(which);
     return worker != nullptr && worker->state() == Worker::State::kServing;
   };
-  if (!serving(incarnation)) co_return;  // it died or retired meanwhile, and fill() replaced it
+  if (!serving(incarnation)) co_return true;  // it died or retired meanwhile, and fill() replaced it
   const Worker* fresh = template_ != nullptr ? spawn_one() : nullptr;
   const std::uint64_t fresh_incarnation = fresh != nullptr ? fresh->incarnation() : 0;
   while (!stopping_ && find(fresh_incarnation) != nullptr && !serving(fresh_incarnation)) co_await changed_.wait();
-  if (stopping_) co_return;
-  if (Worker* worker = find(incarnation); worker != nullptr && worker->state() == Worker::State::kServing)
+  if (stopping_ || !serving(fresh_incarnation)) co_return false;
+  if (Worker* worker = find(incarnation); worker != nullptr && worker->state() == Worker::State::kServing) {
     retire(*worker);
+  }
+  co_return true;
 }
 
 // ---- The end ---------------------------------------------------------------------------------------
@@ -283,6 +353,7 @@ asio::awaitable<void> Fleet::replace(std::uint64_t incarnation) {
 void Fleet::stop() {
   stopping_ = true;
   retry_timer_.cancel();
+  calm_timer_.cancel();
   for (const auto& worker : workers_) {
     if (worker->state() == Worker::State::kServing) retire(*worker);
   }

@@ -4,7 +4,9 @@
 //
 //     start() -> [ resize(), restart(), deaths and replacements ... ] -> stop() -> stopped()
 //
-// - A death is answered by a replacement at once; deaths in a row back off (backoff.h).
+// - A death is answered by a replacement at once; deaths in a row back off (backoff.h). The row ends with
+//   an answered job, or with kCalm without a death.
+// - A worker that has done its jobs, or grown too large, is replaced once its successor serves.
 // - A template that dies is started again; its workers live on. What was being born is given up.
 // - restart() replaces template and workers one by one, each replacement serving before its
 //   predecessor retires.
@@ -37,6 +39,8 @@ struct FleetOptions {
   TemplateOptions template_options;
   ipc::Geometry geometry{};
   std::uint32_t workers = 1;
+  std::uint32_t worker_jobs_max = 0;       // about; 0: no limit
+  std::uint64_t worker_rss_bytes_max = 0;  // 0: no limit
 };
 
 class FleetEvents {
@@ -53,6 +57,7 @@ class FleetEvents {
 struct FleetFacts {
   std::map<CauseKind, std::uint64_t> deaths{};  // without those that retired as asked
   std::uint64_t respawns = 0;
+  std::uint64_t recycled = 0;  // replaced for their age or size
   Cause last_death{};
   pid_t last_death_pid = 0;
   std::int64_t last_respawn_ns = 0;  // from noticing the death to the replacement serving
@@ -71,8 +76,8 @@ class Fleet final : private TemplateEvents {
   // Rolling restart. Ends when no worker of before is taking jobs. kBusy while another one goes on.
   [[nodiscard]] boost::asio::awaitable<Result<void>> restart();
 
-  // A job was answered by a worker: the pool works, a row of deaths is over.
-  void job_finished() noexcept { backoff_.reset(); }
+  // A job was answered: the pool works, a row of deaths is over. The worker may be due for replacement.
+  void job_finished(Worker& worker);
 
   // Retires every worker and ends the template.
   void stop();
@@ -84,6 +89,11 @@ class Fleet final : private TemplateEvents {
   [[nodiscard]] const FleetFacts& facts() const noexcept { return facts_; }
   [[nodiscard]] Backoff::Duration backoff_delay() const noexcept { return backoff_.delay(); }
   [[nodiscard]] bool template_alive() const noexcept { return template_ != nullptr; }
+  // Deaths in a row are being delayed, or there is no template.
+  [[nodiscard]] bool degraded() const noexcept { return backoff_.delay().count() > 0 || template_ == nullptr; }
+  // Degraded, and without a worker that serves or is being born.
+  [[nodiscard]] bool down() const noexcept;
+  [[nodiscard]] std::uint32_t ms_to_next_start() const noexcept;  // when down; at least 1
 
  private:
   // TemplateEvents
@@ -94,7 +104,11 @@ class Fleet final : private TemplateEvents {
   [[nodiscard]] boost::asio::awaitable<void> mind_template(std::unique_ptr<TemplateProcess> process);
   [[nodiscard]] boost::asio::awaitable<void> revive_template();
   [[nodiscard]] boost::asio::awaitable<void> mind_worker(Worker& worker);
-  [[nodiscard]] boost::asio::awaitable<void> replace(std::uint64_t incarnation);
+  // Starts a worker, waits until it serves, and retires `incarnation`. False: its successor did not come to serve.
+  [[nodiscard]] boost::asio::awaitable<bool> replace(std::uint64_t incarnation);
+  [[nodiscard]] boost::asio::awaitable<void> recycle(std::uint64_t incarnation);
+  [[nodiscard]] bool due_for_replacement(Worker& worker) const;
+  void calm_down();
 
   void fill();
   Worker* spawn_one();
@@ -117,6 +131,7 @@ class Fleet final : private TemplateEvents {
   std::vector<LoadedKind> kinds_;
   std::uint32_t templates_alive_ = 0;
   std::uint64_t next_incarnation_ = 1;
+  std::uint32_t surplus_ = 0;  // workers beyond options_.workers that replacements may add
   bool restarting_ = false;
   bool stopping_ = false;
 
@@ -125,6 +140,7 @@ class Fleet final : private TemplateEvents {
   std::int64_t not_before_ns_ = 0;
   std::int64_t death_noticed_ns_ = 0;
   boost::asio::steady_timer retry_timer_;
+  boost::asio::steady_timer calm_timer_;
   AsyncEvent changed_;
   FleetFacts facts_;
   std::minstd_rand rng_{std::random_device{}()};

@@ -36,7 +36,8 @@ void InBuffer::make_room(std::size_t wanted) {
 Result<InBuffer::Received> InBuffer::receive(int socket, std::size_t wanted) {
   if (begin_ == end_) begin_ = end_ = 0;
   if (begin_ + wanted > storage_.size() || storage_.size() > kBytesAtRest) make_room(wanted);
-  const std::span<std::byte> room(storage_.data() + end_, storage_.size() - end_);
+  std::span<std::byte> room(storage_.data() + end_, storage_.size() - end_);
+  if (wanted > kBytesAtRest) room = room.first(std::min(room.size(), wanted - (end_ - begin_)));
   const auto received = ipc::receive_with_fds(socket, room, fds_);
   if (!received) return received.error();
   if (fds_.size() > kPendingFdsMax) {
@@ -45,6 +46,11 @@ Result<InBuffer::Received> InBuffer::receive(int socket, std::size_t wanted) {
   }
   end_ += received->bytes;
   return Received{received->status, received->bytes == room.size()};
+}
+
+void InBuffer::rest() {
+  begin_ = end_ = 0;
+  if (storage_.size() > kBytesAtRest) make_room(0);
 }
 
 void InBuffer::consume(std::size_t n, bool wipe) noexcept {

@@ -27,12 +27,16 @@ class InBuffer {
   [[nodiscard]] ipc::ByteSpan bytes() const noexcept { return {storage_.data() + begin_, end_ - begin_}; }
 
   // Receives once. `wanted`: the size of the frame being waited for, header included; the buffer is
-  // let grow towards it. kDone with `filled`: there may be more.
+  // let grow towards it, and nothing behind a frame larger than kBytesAtRest is received with it. kDone with `filled`:
+  // there may be more.
   struct Received {
     ipc::IoStatus status = ipc::IoStatus::kDone;
     bool filled = false;
   };
   [[nodiscard]] Result<Received> receive(int socket, std::size_t wanted);
+
+  // Gives back the memory of a large frame. Requires: everything is consumed.
+  void rest();
 
   // Drops the first `n` bytes.
   void consume(std::size_t n, bool wipe) noexcept;

@@ -16,15 +16,18 @@
 #include <boost/intrusive/set_hook.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "common/error.h"
+#include "common/retry.h"
 #include "common/unique_fd.h"
 #include "ipc/channel.h"
 #include "ipc/wire.h"
+#include "supervisor/fingerprint.h"
 
 namespace quern::supervisor {
 
@@ -38,6 +41,7 @@ struct Kind {
   std::string description_json;
   std::uint32_t index = 0;  // in its template's list
   bool sensitive = false;   // every buffer its jobs pass is wiped
+  bool canary = false;      // health.POOL: proves that the pool works, see worker/sdk/job.h
   Pool* pool = nullptr;
 };
 
@@ -68,14 +72,19 @@ class JobClient {
 using QueueHook = boost::intrusive::list_member_hook<>;
 using ExpiryHook = boost::intrusive::set_member_hook<boost::intrusive::optimize_size<true>>;
 
+// The supervisor's own jobs (own_job.h) are nobody's.
+inline constexpr std::uint64_t kOwnClientId = 0;
+
 struct Job {
   std::uint64_t id = 0;
-  std::uint64_t request_id = 0;  // the client's name for it
-  JobClient* client = nullptr;   // null: the client is gone, nobody is told
+  std::uint64_t request_id = 0;            // the client's name for it
+  std::uint64_t client_id = kOwnClientId;  // whose it is, for fairness and status; also when the client is gone
+  JobClient* client = nullptr;             // null: the client is gone, nobody is told
   const Kind* kind = nullptr;
   std::uint8_t priority = wire::kPriorityDefault;
   bool want_progress = false;
   bool running = false;  // at the front of a worker's ring
+  RetryOn retry_on = RetryOn::kCrash;
   std::uint32_t attempts_max = 1;
   std::uint32_t attempts = 0;  // begun so far
   std::uint32_t run_timeout_ms = 0;
@@ -84,11 +93,16 @@ struct Job {
   // CLOCK_MONOTONIC nanoseconds
   std::int64_t accepted_ns = 0;
   std::int64_t published_ns = 0;
+  std::int64_t begun_ns = 0;         // while running
+  std::int64_t run_expiry_ns = 0;    // while running: of its run timeout or deadline
+  std::int64_t slow_ns = INT64_MAX;  // while running: when it is logged as slow
   std::int64_t queue_expiry_ns = 0;
   std::int64_t deadline_ns = INT64_MAX;
   std::int64_t expiry_ns = 0;  // when the pool has to look at it next; key of expiry_hook's set
 
   std::uint64_t progress_done = 0;  // last told to the client
+
+  double expected_run_ns = 0;  // of jobs of its kind, when it was accepted
 
   CauseKind stop = CauseKind::kNone;  // why it was asked to stop while running
   Cause last_death{};                 // of the worker that had it last
@@ -96,12 +110,14 @@ struct Job {
   Worker* worker = nullptr;    // while published
   std::uint64_t position = 0;  // in that worker's channel
 
-  std::vector<std::byte> body;      // the wire job body, opaque
-  unique_fd body_fd;                // its copy in a memfd, made when it does not fit an input extent
-  std::vector<unique_fd> fds;       // payload descriptors, sealed memfds
-  std::uint64_t payload_bytes = 0;  // body and descriptors together
+  std::vector<std::byte> body;             // the wire job body, opaque
+  unique_fd body_fd;                       // its copy in a memfd, made when it does not fit an input extent
+  std::vector<unique_fd> fds;              // payload descriptors, sealed memfds
+  std::uint64_t payload_bytes = 0;         // body and descriptors together
+  std::optional<Fingerprint> fingerprint;  // of kind and content, when somebody had reason to know
 
   QueueHook queue_hook;
+  QueueHook arrival_hook;
   ExpiryHook expiry_hook;
 };
 

@@ -1,71 +1,91 @@
-// JobQueue: what a pool has accepted and not yet published. Priority first, first come first served
-// within one; bounded by count and bytes by the pool, which asks full() before it pushes.
+// JobQueue: what a pool has accepted and not yet published, bounded by count and bytes, and who is next.
 //
-// Does not own the jobs, allocates nothing, and every operation is O(1). One thread.
+// - A higher priority goes first. A waiting job ages: every `aging_ns` it waits counts as one priority
+//   more, so that no flood of urgent jobs starves the rest.
+// - Within a priority clients take turns, a job each; a client's own jobs keep their order.
+// - No client may fill the queue: one that has jobs in it may have at most kShareOfFree times as much as
+//   is still free, so that a newcomer always finds a place and n flooding clients get equal parts
+//   (dynamic thresholds: A. K. Choudhury, E. L. Hahne, "Dynamic Queue Length Thresholds for Shared-Memory
+//   Packet Switches", IEEE/ACM ToN 6(2), 1998).
+//
+// Does not own the jobs. Every operation is O(1), but pop() that looks at each of the ten priorities;
+// nothing is allocated once warm. One thread. Empty at its destruction.
 #pragma once
 
 #include <array>
-#include <bit>
 #include <boost/intrusive/list.hpp>
+#include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
+#include <memory>
+#include <vector>
 
 #include "supervisor/job.h"
 
 namespace quern::supervisor {
 
+struct JobQueueLimits {
+  std::uint32_t jobs_max = 10'000;
+  std::uint64_t bytes_max = 256ULL << 20;
+  std::int64_t aging_ns = 0;  // 0: jobs don't age
+};
+
 class JobQueue {
  public:
-  JobQueue(std::uint32_t jobs_max, std::uint64_t bytes_max) noexcept : jobs_max_(jobs_max), bytes_max_(bytes_max) {}
+  static constexpr std::uint64_t kShareOfFree = 8;
+
+  explicit JobQueue(const JobQueueLimits& limits) noexcept : limits_(limits) {}
+  JobQueue(const JobQueue&) = delete;
+  JobQueue& operator=(const JobQueue&) = delete;
 
   [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
   [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
-  // Whether a job of `bytes` more has no place. An empty queue takes any job, or a job above
-  // bytes_max would wait for ever.
-  [[nodiscard]] bool full(std::uint64_t bytes) const noexcept {
-    return size_ >= jobs_max_ || (size_ > 0 && bytes_ + bytes > bytes_max_);
-  }
+  // Of all jobs in it: how long they are expected to run, one after another.
+  [[nodiscard]] double work_ns() const noexcept { return work_ns_; }
 
-  void push_back(Job& job) noexcept { add(job, false); }
+  // Whether a job of `bytes` more of this client has no place. An empty queue takes any job, or a job
+  // above bytes_max would wait for ever; so does the supervisor's own.
+  [[nodiscard]] bool full(std::uint64_t client_id, std::uint64_t bytes) const noexcept;
+
+  void push_back(Job& job) { add(job, false); }
   // For a job that was published and comes back: it has waited its turn already.
-  void push_front(Job& job) noexcept { add(job, true); }
-
-  [[nodiscard]] Job& pop() noexcept {
-    Job& job = levels_[highest()].front();
-    remove(job);
-    return job;
-  }
-  void remove(Job& job) noexcept {
-    List& level = levels_[job.priority];
-    level.erase(List::s_iterator_to(job));
-    if (level.empty()) occupied_ &= ~(1U << job.priority);
-    --size_;
-    bytes_ -= job.payload_bytes;
-  }
+  void push_front(Job& job) { add(job, true); }
+  // The next one, taken out. Requires: not empty.
+  [[nodiscard]] Job& pop(std::int64_t now_ns) noexcept;
+  void remove(Job& job) noexcept;
 
  private:
-  using List = boost::intrusive::list<Job, boost::intrusive::member_hook<Job, QueueHook, &Job::queue_hook>,
+  static constexpr std::size_t kLevels = wire::kPriorityMax + 1;
+  using Jobs = boost::intrusive::list<Job, boost::intrusive::member_hook<Job, QueueHook, &Job::queue_hook>,
                                       boost::intrusive::constant_time_size<false>>;
+  using Arrivals = boost::intrusive::list<Job, boost::intrusive::member_hook<Job, QueueHook, &Job::arrival_hook>,
+                                          boost::intrusive::constant_time_size<false>>;
+  // One client's jobs of one priority; in its level's list of turns while it has any.
+  struct Turn : boost::intrusive::list_base_hook<> {
+    Jobs jobs;
+  };
+  struct Flow {
+    std::array<Turn, kLevels> turns;
+    std::uint32_t jobs = 0;
+    std::uint64_t bytes = 0;
+  };
+  struct Level {
+    boost::intrusive::list<Turn, boost::intrusive::constant_time_size<false>> turns;
+    Arrivals arrivals;  // oldest first
+  };
 
-  void add(Job& job, bool front) noexcept {
-    List& level = levels_[job.priority];
-    if (front) {
-      level.push_front(job);
-    } else {
-      level.push_back(job);
-    }
-    occupied_ |= 1U << job.priority;
-    ++size_;
-    bytes_ += job.payload_bytes;
-  }
-  [[nodiscard]] std::size_t highest() const noexcept { return static_cast<std::size_t>(std::bit_width(occupied_)) - 1; }
+  void add(Job& job, bool front);
+  [[nodiscard]] Flow& flow_of(std::uint64_t client_id);
+  [[nodiscard]] std::size_t next_level(std::int64_t now_ns, bool& aged) const noexcept;
 
-  std::array<List, wire::kPriorityMax + 1> levels_;
+  JobQueueLimits limits_;
+  std::array<Level, kLevels> levels_;
   std::uint32_t occupied_ = 0;  // bit p: levels_[p] has jobs
   std::uint32_t size_ = 0;
   std::uint64_t bytes_ = 0;
-  std::uint32_t jobs_max_;
-  std::uint64_t bytes_max_;
+  double work_ns_ = 0;
+  boost::unordered_flat_map<std::uint64_t, std::unique_ptr<Flow>> flows_;  // clients with jobs here
+  std::vector<std::unique_ptr<Flow>> spare_flows_;
 };
 
 }  // namespace quern::supervisor

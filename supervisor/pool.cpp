@@ -16,14 +16,31 @@ namespace {
 
 // Weight of the newest job in the moving average of service times.
 constexpr double kServiceWeight = 1.0 / 16;
+// How fast the fastest time rises again towards the newest.
+constexpr double kForgetWeight = 1.0 / 256;
+// An estimate of waiting time is believed when even its half is too long: kinds and inputs differ.
+constexpr double kEstimateTrust = 0.5;
 
 }  // namespace
 
-Pool::Pool(asio::io_context& io, ChildRegistry& registry, JobStore& store, PoolConfig config, FleetOptions fleet)
+void ServiceTime::note(double run_ns) noexcept {
+  if (average_ns == 0) {
+    average_ns = fastest_ns = run_ns;
+    return;
+  }
+  average_ns += (run_ns - average_ns) * kServiceWeight;
+  fastest_ns = run_ns < fastest_ns ? run_ns : fastest_ns + (run_ns - fastest_ns) * kForgetWeight;
+}
+
+Pool::Pool(asio::io_context& io, ChildRegistry& registry, JobStore& store, Quarantine& quarantine, PoolConfig config,
+           FleetOptions fleet)
     : io_(io),
       store_(store),
+      quarantine_(quarantine),
       config_(std::move(config)),
-      queue_(config_.queue_jobs_max, config_.queue_bytes_max),
+      queue_({.jobs_max = config_.queue_jobs_max,
+              .bytes_max = config_.queue_bytes_max,
+              .aging_ns = config_.priority_aging_ms * kNsPerMs}),
       room_(io),
       timer_(io),
       fleet_(io, registry, std::move(fleet), *this, *this) {}
@@ -40,9 +57,16 @@ asio::awaitable<Result<void>> Pool::start() {
                                                  .description_json = std::move(kind.description_json),
                                                  .index = static_cast<std::uint32_t>(kinds_.size()),
                                                  .sensitive = kind.sensitive,
+                                                 .canary = kind.canary,
                                                  .pool = this}));
   }
+  kind_services_.resize(kinds_.size());
   co_return Result<void>();
+}
+
+const Kind* Pool::canary() const noexcept {
+  const auto at = std::ranges::find_if(kinds_, [](const auto& kind) { return kind->canary; });
+  return at == kinds_.end() ? nullptr : at->get();
 }
 
 // ---- Admission -------------------------------------------------------------------------------------
@@ -63,6 +87,7 @@ Result<void> Pool::set_limits(Job& job, const wire::JobOptions& options) const {
   job.priority = options.priority;
   job.want_progress = options.want_progress;
   job.attempts_max = options.attempts.value_or(config_.attempts);
+  job.retry_on = options.retry_on.value_or(config_.retry_on);
   job.run_timeout_ms = std::min(options.run_timeout_ms.value_or(config_.run_timeout_ms), config_.run_timeout_ms);
   job.result_bytes_max = config_.result_bytes_max;
   job.accepted_ns = now_ns();
@@ -70,7 +95,33 @@ Result<void> Pool::set_limits(Job& job, const wire::JobOptions& options) const {
       std::min(options.queue_timeout_ms.value_or(config_.queue_timeout_ms), config_.queue_timeout_ms);
   job.queue_expiry_ns = job.accepted_ns + queue_ms * kNsPerMs;
   if (options.deadline_ms) job.deadline_ns = job.accepted_ns + *options.deadline_ms * kNsPerMs;
+  job.expected_run_ns = kind_services_[job.kind->index].average_ns;
   return {};
+}
+
+// Refuses what would only wait for its failure.
+Result<void> Pool::admits(const Job& job) const {
+  if (fleet_.down()) {
+    const std::uint32_t wait_ms = fleet_.ms_to_next_start();
+    return Error{.code = ErrorCode::kUnavailable,
+                 .message = fmt::format("pool {} has no worker: they died in a row, the last by {}; the next start is "
+                                        "in {} ms",
+                                        config_.name, describe(fleet_.facts().last_death), wait_ms),
+                 .cause = fleet_.facts().last_death,
+                 .retry_after_ms = wait_ms};
+  }
+  if (job.deadline_ns == INT64_MAX) return {};
+  // who is urgent does not wait behind the rest
+  const double wait_ns =
+      job.priority > wire::kPriorityDefault ? 0 : queue_.work_ns() / std::max<double>(1, fleet_.target());
+  const double needed_ns = kEstimateTrust * wait_ns + kind_services_[job.kind->index].fastest_ns;
+  if (needed_ns <= static_cast<double>(job.deadline_ns - job.accepted_ns)) return {};
+  return Error{.code = ErrorCode::kTimeout,
+               .message = fmt::format("the deadline can't be met: {} jobs wait, about {:.0f} ms of work, and one like "
+                                      "this takes {:.0f} ms",
+                                      queue_.size(), wait_ns / 1e6, kind_services_[job.kind->index].average_ns / 1e6),
+               .cause = {CauseKind::kDeadline, 0},
+               .retry_after_ms = retry_after_ms()};
 }
 
 Result<Pool::Admission> Pool::submit(std::unique_ptr<Job>& job, const wire::JobOptions& options) {
@@ -84,12 +135,17 @@ Result<Pool::Admission> Pool::submit(std::unique_ptr<Job>& job, const wire::JobO
                  .message = fmt::format("pool {} is being drained and takes no new jobs", config_.name)};
   }
   if (const auto limits = set_limits(*job, options); !limits) return limits.error();
-  if (queue_.full(job->payload_bytes)) {
+  if (const auto admitted = admits(*job); !admitted) {
+    ++facts_.refused;
+    return admitted.error();
+  }
+  if (queue_.full(job->client_id, job->payload_bytes)) {
     if (!options.no_wait) return Admission::kFull;
     ++facts_.refused;
     return Error{.code = ErrorCode::kBusy,
-                 .message = fmt::format("pool {} has {} jobs waiting, its limit; try again after {} ms", config_.name,
-                                        queue_.size(), retry_after_ms()),
+                 .message = fmt::format("pool {} has {} jobs waiting and no place for more of this client; try again "
+                                        "after {} ms",
+                                        config_.name, queue_.size(), retry_after_ms()),
                  .retry_after_ms = retry_after_ms()};
   }
   Job& accepted = *job.release();
@@ -102,7 +158,7 @@ Result<Pool::Admission> Pool::submit(std::unique_ptr<Job>& job, const wire::JobO
 
 std::uint32_t Pool::retry_after_ms() const noexcept {
   const double workers = std::max<double>(1, fleet_.target());
-  const double wait_ms = service_ns_ * (queue_.size() + 1) / workers / 1e6;
+  const double wait_ms = (queue_.work_ns() + service_.average_ns) / workers / 1e6;
   return static_cast<std::uint32_t>(std::clamp(wait_ms, 1.0, 60'000.0));
 }
 
@@ -118,17 +174,26 @@ void Pool::cancel(Job& job, CauseKind why) {
   fail(job, stopped_early(job));
 }
 
+Job* Pool::find(std::uint64_t job_id) noexcept {
+  const auto at = std::ranges::find(expiries_, job_id, &Job::id);
+  return at == expiries_.end() ? nullptr : &*at;
+}
+
 // ---- Answers ---------------------------------------------------------------------------------------
 
-void Pool::on_answer(Worker& /*worker*/, Job& job, const WorkerAnswer& answer) {
+void Pool::on_answer(Worker& worker, Job& job, const WorkerAnswer& answer) {
   ++job.attempts;
-  const double run_ns = static_cast<double>(std::min<std::uint64_t>(answer.run_ns, std::uint64_t{1} << 62));
-  service_ns_ = service_ns_ == 0 ? run_ns : service_ns_ + (run_ns - service_ns_) * kServiceWeight;
-  fleet_.job_finished();
+  // the worker's word: bounded, so that no lie makes us wait for ever
+  const double run_ns = static_cast<double>(std::min(answer.run_ns, std::uint64_t{3'600'000'000'000}));
+  fleet_.job_finished(worker);
+  quarantine_.note_answer(job);
   if (!answer.error) {
+    service_.note(run_ns);
+    kind_services_[job.kind->index].note(run_ns);
     succeed(job, answer);
   } else if (answer.error->code == ErrorCode::kCancelled && job.stop != CauseKind::kNone) {
-    fail(job, stopped_early(job));  // it stopped because we asked it to: say why we did
+    // it stopped because we asked it to: say why we did
+    if (!try_again(job, job.stop)) fail(job, stopped_early(job));
   } else {
     fail(job, *answer.error);
   }
@@ -176,6 +241,8 @@ Error Pool::stopped_early(const Job& job) const {
     case CauseKind::kSupervisorStopping:
       return {
           .code = ErrorCode::kShuttingDown, .message = "the server shut down before the job was done", .cause = cause};
+    case CauseKind::kOperator:
+      return {.code = ErrorCode::kCancelled, .message = "an operator cancelled the job", .cause = cause};
     default: return {.code = ErrorCode::kCancelled, .message = "the job was cancelled", .cause = cause};
   }
 }
@@ -210,7 +277,7 @@ void Pool::stop() {
   set_mode(Mode::kStopping);
   for (const auto& worker : fleet_.workers()) take_back(*worker);
   while (!queue_.empty()) {
-    Job& job = queue_.pop();
+    Job& job = queue_.pop(0);
     job.stop = CauseKind::kSupervisorStopping;
     fail(job, stopped_early(job));
   }

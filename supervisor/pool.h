@@ -34,6 +34,7 @@
 #include "supervisor/fleet.h"
 #include "supervisor/job.h"
 #include "supervisor/job_queue.h"
+#include "supervisor/quarantine.h"
 #include "supervisor/worker.h"
 
 namespace quern::supervisor {
@@ -44,7 +45,15 @@ struct PoolFacts {
   std::uint64_t succeeded = 0;
   std::map<ErrorCode, std::uint64_t> failed{};
   std::uint64_t retried = 0;  // attempts after a worker's death
-  std::uint64_t refused = 0;  // busy, draining
+  std::uint64_t refused = 0;  // busy, draining, no worker, a deadline that can't be met
+  std::uint64_t slow = 0;     // ran longer than slow_job_ms
+};
+
+// How long a kind's jobs run, as measured.
+struct ServiceTime {
+  double average_ns = 0;  // moving; 0: nothing measured
+  double fastest_ns = 0;  // recently; what no job of this kind is likely to undercut
+  void note(double run_ns) noexcept;
 };
 
 class Pool final : private WorkerEvents, private FleetEvents {
@@ -53,12 +62,16 @@ class Pool final : private WorkerEvents, private FleetEvents {
   enum class Admission { kAccepted, kFull };
   static constexpr std::uint32_t kAttemptsMax = 10;
 
-  Pool(boost::asio::io_context& io, ChildRegistry& registry, JobStore& store, PoolConfig config, FleetOptions fleet);
+  Pool(boost::asio::io_context& io, ChildRegistry& registry, JobStore& store, Quarantine& quarantine, PoolConfig config,
+       FleetOptions fleet);
   ~Pool();
 
   // Loads the modules and starts the workers; kinds() are known afterwards.
   [[nodiscard]] boost::asio::awaitable<Result<void>> start();
   [[nodiscard]] const std::vector<std::unique_ptr<Kind>>& kinds() const noexcept { return kinds_; }
+
+  // The kind that proves the pool's health, or null.
+  [[nodiscard]] const Kind* canary() const noexcept;
 
   // ---- Jobs
 
@@ -67,7 +80,7 @@ class Pool final : private WorkerEvents, private FleetEvents {
   [[nodiscard]] Result<Admission> submit(std::unique_ptr<Job>& job, const wire::JobOptions& options);
   // Notified whenever the queue got shorter or the mode changed.
   [[nodiscard]] AsyncEvent& room() noexcept { return room_; }
-  // How long a refused client should wait, from the measured service time.
+  // How long a refused client should wait, from the measured service times.
   [[nodiscard]] std::uint32_t retry_after_ms() const noexcept;
   // Ends a job early: at once when it has not begun, else by a cooperative stop and the grace period.
   // kClientGone: nobody is told.
@@ -94,6 +107,12 @@ class Pool final : private WorkerEvents, private FleetEvents {
   [[nodiscard]] const PoolFacts& facts() const noexcept { return facts_; }
   [[nodiscard]] Mode mode() const noexcept { return mode_; }
   [[nodiscard]] std::size_t jobs() const noexcept { return expiries_.size(); }  // accepted, not answered
+  // Null when no accepted, unanswered job has this id. Looks at all of them.
+  [[nodiscard]] Job* find(std::uint64_t job_id) noexcept;
+  template <class Visit>
+  void for_each_job(Visit visit) const {
+    for (const Job& job : expiries_) visit(job);
+  }
 
  private:
   struct ByExpiry {
@@ -113,6 +132,7 @@ class Pool final : private WorkerEvents, private FleetEvents {
 
   // pool.cpp: admission and answers
   [[nodiscard]] Result<void> set_limits(Job& job, const wire::JobOptions& options) const;
+  [[nodiscard]] Result<void> admits(const Job& job) const;
   void succeed(Job& job, const WorkerAnswer& answer);
   void fail(Job& job, Error error);
   void settle(Job& job) noexcept;
@@ -126,16 +146,19 @@ class Pool final : private WorkerEvents, private FleetEvents {
   void steal_for(Worker& idle);
   void take_back(Worker& worker);
   void requeue(Job& job);
-  void settle_dead(Job& job, bool begun, Cause cause);
+  void settle_dead(Job& job, bool begun, pid_t worker_pid, Cause cause);
+  [[nodiscard]] bool try_again(Job& job, CauseKind cause);
   void ask_to_stop(Job& job, CauseKind why);
   void watch_until(Job& job, std::int64_t expiry_ns);
   void arm(std::int64_t at_ns);
   void on_timer();
   void expire(Job& job, std::int64_t now);
+  void report_slow(Job& job, std::int64_t now);
   void tell_progress();
 
   boost::asio::io_context& io_;
   JobStore& store_;
+  Quarantine& quarantine_;
   PoolConfig config_;
   std::vector<std::unique_ptr<Kind>> kinds_;
   JobQueue queue_;
@@ -145,7 +168,8 @@ class Pool final : private WorkerEvents, private FleetEvents {
   std::int64_t armed_ns_ = INT64_MAX;
   std::uint32_t progress_watchers_ = 0;  // running jobs whose client asked for progress
   std::int64_t next_progress_ns_ = INT64_MAX;
-  double service_ns_ = 0;  // moving average of the time in the job module; 0: nothing measured
+  ServiceTime service_;                     // of all its jobs
+  std::vector<ServiceTime> kind_services_;  // by the kind's index
   Mode mode_ = Mode::kRunning;
   PoolFacts facts_;
   Fleet fleet_;

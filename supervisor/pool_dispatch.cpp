@@ -15,6 +15,8 @@ namespace {
 // How much work a worker may hold beyond what it runs. Enough to hide the supervisor's round trip (two
 // wake-ups, ~50 us); little enough that nobody notices waiting behind it.
 constexpr double kPrefetchNs = 200'000;
+// How many bytes of jobs a worker may hold beyond what it runs: part of the memory ceiling.
+constexpr std::uint64_t kPrefetchBytes = 1U << 20;
 constexpr std::int64_t kProgressPeriodNs = 100 * kNsPerMs;
 
 }  // namespace
@@ -27,7 +29,16 @@ void Pool::dispatch() {
   while (!queue_.empty()) {
     Worker* worker = pick();
     if (worker == nullptr) break;
-    Job& job = queue_.pop();
+    Job& job = queue_.pop(now);
+    if (worker->in_flight() > 0 && worker->bytes_in_flight() + job.payload_bytes > kPrefetchBytes) {
+      queue_.push_front(job);
+      break;
+    }
+    if (static_cast<double>(job.deadline_ns - now) < kind_services_[job.kind->index].fastest_ns) {
+      job.stop = CauseKind::kDeadline;  // it would only burn processor time
+      fail(job, stopped_early(job));
+      continue;
+    }
     const auto published = worker->publish(job, now);
     if (!published) {
       fail(job, published.error());
@@ -54,8 +65,8 @@ Worker* Pool::pick() const noexcept {
 
 // How many jobs a worker may hold, the running one included.
 std::uint32_t Pool::window() const noexcept {
-  if (service_ns_ <= 0) return 1;
-  const double jobs = 1 + kPrefetchNs / std::max(service_ns_, 1.0);
+  if (service_.average_ns <= 0) return 1;
+  const double jobs = 1 + kPrefetchNs / std::max(service_.average_ns, 1.0);
   return static_cast<std::uint32_t>(std::min<double>(jobs, ipc::kSlotsMax));
 }
 
@@ -80,7 +91,10 @@ void Pool::on_begun(Job& job) {
     next_progress_ns_ = now_ns() + kProgressPeriodNs;
     arm(next_progress_ns_);
   }
-  watch_until(job, std::min(now_ns() + job.run_timeout_ms * kNsPerMs, job.deadline_ns));
+  job.begun_ns = now_ns();
+  job.run_expiry_ns = std::min(job.begun_ns + job.run_timeout_ms * kNsPerMs, job.deadline_ns);
+  job.slow_ns = config_.slow_job_ms == 0 ? INT64_MAX : job.begun_ns + config_.slow_job_ms * kNsPerMs;
+  watch_until(job, std::min(job.run_expiry_ns, job.slow_ns));
 }
 
 void Pool::on_room(Worker& worker) {
@@ -108,6 +122,7 @@ void Pool::take_back(Worker& worker) {
 void Pool::requeue(Job& job) {
   if (job.running && job.want_progress) --progress_watchers_;
   job.running = false;
+  job.slow_ns = INT64_MAX;
   job.worker = nullptr;
   queue_.push_front(job);
   watch_until(job, std::min(job.queue_expiry_ns, job.deadline_ns));
@@ -122,30 +137,50 @@ void Pool::on_dead(Worker& worker, Cause cause) {
   };
   std::vector<Left> left;
   worker.for_each_job([&](Job& job) { left.push_back({&job, worker.begun(job)}); });
-  for (auto each = left.rbegin(); each != left.rend(); ++each) settle_dead(*each->job, each->begun, cause);
+  for (auto each = left.rbegin(); each != left.rend(); ++each)
+    settle_dead(*each->job, each->begun, worker.pid(), cause);
   dispatch();
 }
 
 // A job whose worker died: tried again, or answered.
-void Pool::settle_dead(Job& job, bool begun, Cause cause) {
+void Pool::settle_dead(Job& job, bool begun, pid_t worker_pid, Cause cause) {
   job.worker = nullptr;
   if (begun) {
     ++job.attempts;
     job.last_death = cause;
+    quarantine_.note_death(job, worker_pid, cause, config_.quarantine_deaths);
   }
   if (mode_ == Mode::kStopping && job.stop == CauseKind::kNone) job.stop = CauseKind::kSupervisorStopping;
-  if (job.stop != CauseKind::kNone) {
-    fail(job, stopped_early(job));
-  } else if (!begun || job.attempts < job.attempts_max) {
-    if (begun) ++facts_.retried;
-    job.queue_expiry_ns = std::max(job.queue_expiry_ns, now_ns() + config_.queue_timeout_ms * kNsPerMs);
+  const CauseKind why = job.stop != CauseKind::kNone ? job.stop : cause.kind;
+  if (!begun && job.stop == CauseKind::kNone) {
     requeue(job);
+  } else if (try_again(job, why)) {
+    return;
+  } else if (job.stop != CauseKind::kNone) {
+    fail(job, stopped_early(job));
   } else {
-    fail(job, {.code = ErrorCode::kWorkerCrashed,
-               .message = fmt::format("the worker died on {} of {} attempts; the input or the job module is at fault",
-                                      job.attempts, job.attempts_max),
+    const bool memory = cause.kind == CauseKind::kOutOfMemory;
+    fail(job, {.code = memory ? ErrorCode::kOutOfMemory : ErrorCode::kWorkerCrashed,
+               .message = fmt::format("the worker died of {} on attempt {} of {}; {}", describe(cause), job.attempts,
+                                      job.attempts_max,
+                                      memory ? "the job needs more memory than its pool grants (memory_bytes_max)"
+                                             : "the input or the job module is at fault"),
                .cause = cause});
   }
+}
+
+// Queues a job once more whose attempt ended by `cause`, if it has attempts left and allows it.
+// Requires: the job is in neither the queue nor a worker.
+bool Pool::try_again(Job& job, CauseKind cause) {
+  if (job.attempts >= job.attempts_max || job.client == nullptr || mode_ == Mode::kStopping) return false;
+  if (!may_retry(job.retry_on, cause)) return false;
+  if (job.stop != CauseKind::kNone && job.stop != CauseKind::kRunTimeout) return false;
+  ++facts_.retried;
+  job.stop = CauseKind::kNone;
+  // its place in the queue was paid for once
+  job.queue_expiry_ns = std::max(job.queue_expiry_ns, now_ns() + config_.queue_timeout_ms * kNsPerMs);
+  requeue(job);
+  return true;
 }
 
 // ---- Time ------------------------------------------------------------------------------------------
@@ -196,6 +231,11 @@ void Pool::on_timer() {
 }
 
 void Pool::expire(Job& job, std::int64_t now) {
+  if (job.running && now >= job.slow_ns && job.stop == CauseKind::kNone) {
+    job.slow_ns = INT64_MAX;
+    report_slow(job, now);
+    if (now < job.run_expiry_ns) return watch_until(job, job.run_expiry_ns);
+  }
   const bool past_deadline = now >= job.deadline_ns;
   if (job.worker == nullptr) {
     queue_.remove(job);
@@ -222,6 +262,17 @@ void Pool::expire(Job& job, std::int64_t now) {
   } else {
     ask_to_stop(job, past_deadline ? CauseKind::kDeadline : CauseKind::kRunTimeout);
   }
+}
+
+void Pool::report_slow(Job& job, std::int64_t now) {
+  ++facts_.slow;
+  log_event(LogLevel::kWarn, "slow_job",
+            {{"pool", config_.name},
+             {"job", job.id},
+             {"kind", job.kind->name},
+             {"pid", job.worker->pid()},
+             {"attempt", job.attempts + 1},
+             {"running_ms", (now - job.begun_ns) / kNsPerMs}});
 }
 
 void Pool::tell_progress() {

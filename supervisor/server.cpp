@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/paths.h"
+#include "supervisor/memory_ceiling.h"
 #include "supervisor/status.h"
 
 namespace quern::supervisor {
@@ -31,6 +33,22 @@ constexpr auto kAcceptPause = 100ms;
 // After the jobs are answered: how long the last sessions have to take their answers.
 constexpr auto kSessionsGrace = 3s;
 
+// How many connections above the limit are told so; more are closed without a word.
+constexpr std::size_t kRefusedAtOnceMax = 64;
+
+constexpr ipc::Geometry kGeometry{.slots = 32, .input_extent_bytes = 32U << 10, .output_extent_bytes = 32U << 10};
+
+Result<Peer> peer_of(const Session::Socket& socket, SessionRole role) {
+  ucred credentials{};
+  socklen_t bytes = sizeof credentials;
+  // native_handle() is not const, though it changes nothing
+  const int fd = const_cast<Session::Socket&>(socket).native_handle();
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &bytes) != 0) {
+    return system_error("getsockopt(SO_PEERCRED)", "client", errno);
+  }
+  return Peer{.pid = credentials.pid, .uid = credentials.uid, .role = role};
+}
+
 FleetOptions fleet_options(const Config& config, const PoolConfig& pool) {
   std::vector<std::string> paths;
   for (const std::string& module : pool.modules) {
@@ -42,14 +60,24 @@ FleetOptions fleet_options(const Config& config, const PoolConfig& pool) {
                                .worker_path = config.worker_path,
                                .module_paths = std::move(paths),
                                .memory_bytes_max = pool.memory_bytes_max},
-          .geometry = {.slots = 32, .input_extent_bytes = 32U << 10, .output_extent_bytes = 32U << 10},
-          .workers = pool.workers};
+          .geometry = kGeometry,
+          .workers = pool.workers,
+          .worker_jobs_max = pool.worker_jobs_max,
+          .worker_rss_bytes_max = pool.worker_rss_bytes_max};
 }
 
 }  // namespace
 
 Server::Server(asio::io_context& io, Config config)
-    : io_(io), config_(std::move(config)), started_ns_(now_ns()), session_ended_(io), signals_(io, SIGTERM, SIGINT) {}
+    : io_(io),
+      config_(std::move(config)),
+      started_ns_(now_ns()),
+      quarantine_(io, config_.limits.quarantine_bytes_max),
+      receive_budget_(io, config_.limits.receive_bytes_max),
+      answers_budget_(io, config_.limits.answers_bytes_max),
+      operations_(io, pools_, store_, quarantine_, [this] { return status(); }),
+      session_ended_(io),
+      signals_(io, SIGTERM, SIGINT) {}
 
 Server::~Server() = default;
 
@@ -79,7 +107,7 @@ asio::awaitable<Result<void>> Server::run() {
 asio::awaitable<Result<void>> Server::start_pools() {
   for (const PoolConfig& pool_config : config_.pools) {
     Pool& pool = *pools_.emplace_back(
-        std::make_unique<Pool>(io_, children_, store_, pool_config, fleet_options(config_, pool_config)));
+        std::make_unique<Pool>(io_, children_, store_, quarantine_, pool_config, fleet_options(config_, pool_config)));
     auto started = co_await pool.start();
     if (started) started = register_kinds(pool);
     if (!started) {
@@ -143,20 +171,34 @@ asio::awaitable<void> Server::accept(Acceptor& acceptor, SessionRole role) {
   }
 }
 
-asio::awaitable<void> Server::keep_session(Session::Socket socket, SessionRole role) {
-  const bool room = role == SessionRole::kOperator || sessions_.size() < config_.clients_max;
-  const SessionLimits limits{.frame_bytes_max = static_cast<std::uint32_t>(config_.frame_bytes_max),
-                             .payload_bytes_max = config_.payload_bytes_max,
-                             .jobs_max = config_.client_jobs_max};
-  SessionHost& host = *this;
-  const auto at = sessions_.emplace(sessions_.end(), io_, std::move(socket), host, limits, role);
-  if (!room) {
-    at->refuse(
-        {.code = ErrorCode::kBusy,
-         .message = fmt::format("the server has {} clients, its limit (limits.clients_max)", config_.clients_max),
-         .retry_after_ms = 1000});
+std::optional<Error> Server::no_room_for(const Peer& peer) const {
+  if (peer.role == SessionRole::kOperator) return std::nullopt;
+  const auto busy = [](std::string message) {
+    return Error{.code = ErrorCode::kBusy, .message = std::move(message), .retry_after_ms = 1000};
+  };
+  const LimitsConfig& limits = config_.limits;
+  if (sessions_.size() >= limits.clients_max) {
+    return busy(fmt::format("the server has {} clients, its limit (limits.clients_max)", limits.clients_max));
   }
+  const auto of_uid = clients_of_uid_.find(peer.uid);
+  if (of_uid != clients_of_uid_.end() && of_uid->second >= limits.clients_per_uid_max) {
+    return busy(fmt::format("user {} has {} connections, its limit (limits.clients_per_uid_max)", peer.uid,
+                            limits.clients_per_uid_max));
+  }
+  return std::nullopt;
+}
+
+asio::awaitable<void> Server::keep_session(Session::Socket socket, SessionRole role) {
+  auto peer = peer_of(socket, role);
+  if (!peer || sessions_.size() >= config_.limits.clients_max + kRefusedAtOnceMax) co_return;
+  peer->id = next_client_id_++;
+  const auto refusal = no_room_for(*peer);
+  SessionHost& host = *this;
+  const auto at = sessions_.emplace(sessions_.end(), io_, std::move(socket), host, config_.limits, *peer);
+  if (refusal) at->refuse(*refusal);
+  ++clients_of_uid_[peer->uid];
   co_await at->run();
+  if (--clients_of_uid_[peer->uid] == 0) clients_of_uid_.erase(peer->uid);
   sessions_.erase(at);
   session_ended_.notify_all();
 }
@@ -173,6 +215,7 @@ std::string Server::kinds_document() const {
   std::string document = "{\"kinds\":[";
   for (const auto& pool : pools_) {
     for (const auto& kind : pool->kinds()) {
+      if (kind->canary) continue;  // nobody's business but health checks'
       if (document.back() == '}') document += ',';
       document +=
           fmt::format("{{\"pool\":\"{}\",{}", pool->config().name, std::string_view(kind->description_json).substr(1));
@@ -181,33 +224,29 @@ std::string Server::kinds_document() const {
   return document + "]}";
 }
 
-asio::awaitable<Result<std::string>> Server::operate(wire::AdminOp op, std::string pool_name, std::uint32_t value) {
-  if (op == wire::AdminOp::kStatus) {
-    co_return status_document(
-        {.state = stopping_ ? "stopping" : "running", .started_ns = started_ns_, .clients = sessions_.size()}, pools_);
+asio::awaitable<Result<std::string>> Server::operate(wire::AdminOp op, std::string pool, std::uint64_t value) {
+  return operations_.carry_out(op, std::move(pool), value);
+}
+
+std::string Server::status() const {
+  std::vector<ClientFacts> clients;
+  for (const Session& session : sessions_) {
+    clients.push_back({.id = session.peer().id,
+                       .pid = session.peer().pid,
+                       .uid = session.peer().uid,
+                       .name = session.client_name(),
+                       .is_operator = session.peer().role == SessionRole::kOperator,
+                       .jobs = session.jobs_in_flight(),
+                       .unread_bytes = session.unread_bytes(),
+                       .connected_ns = session.connected_ns()});
   }
-  const auto at = std::ranges::find_if(pools_, [&](const auto& pool) { return pool->config().name == pool_name; });
-  if (at == pools_.end()) {
-    std::string names;
-    for (const auto& pool : pools_) names += (names.empty() ? "" : ", ") + pool->config().name;
-    co_return Error{.code = ErrorCode::kNotFound,
-                    .message = fmt::format("there is no such pool; this server has {}", names),
-                    .field = "pool"};
-  }
-  Pool& pool = **at;
-  Result<void> done;
-  switch (op) {
-    case wire::AdminOp::kResize: done = pool.resize(value); break;
-    case wire::AdminOp::kDrain: pool.drain(); break;
-    case wire::AdminOp::kPause: pool.pause(); break;
-    case wire::AdminOp::kResume: pool.resume(); break;
-    case wire::AdminOp::kRestart: done = co_await pool.restart(); break;
-    case wire::AdminOp::kStatus: break;
-  }
-  if (!done) co_return done.error();
-  co_return fmt::format("{{\"pool\":\"{}\",\"state\":\"{}\",\"workers_target\":{},\"queued\":{},\"running\":{}}}",
-                        pool_name, state_word(pool), pool.fleet().target(), pool.queue().size(),
-                        pool.jobs() - pool.queue().size());
+  std::vector<PoolSize> sizes;
+  for (const auto& pool : pools_) sizes.push_back({&pool->config(), pool->fleet().target()});
+  return status_document({.state = stopping_ ? "stopping" : "running",
+                          .started_ns = started_ns_,
+                          .clients = clients,
+                          .ceiling = memory_ceiling(config_.limits, sizes, kGeometry)},
+                         pools_);
 }
 
 // ---- The end ---------------------------------------------------------------------------------------

@@ -19,11 +19,14 @@
 #include <vector>
 
 #include "common/error.h"
+#include "supervisor/byte_budget.h"
 #include "supervisor/config.h"
 #include "supervisor/job.h"
 #include "supervisor/listener.h"
+#include "supervisor/operations.h"
 #include "supervisor/pool.h"
 #include "supervisor/process.h"
+#include "supervisor/quarantine.h"
 #include "supervisor/session.h"
 
 namespace quern::supervisor {
@@ -42,15 +45,20 @@ class Server final : private SessionHost {
   // SessionHost
   [[nodiscard]] const Kind* find_kind(std::string_view name) const noexcept override;
   [[nodiscard]] JobStore& jobs() noexcept override { return store_; }
+  [[nodiscard]] Quarantine& quarantine() noexcept override { return quarantine_; }
+  [[nodiscard]] ByteBudget& receive_budget() noexcept override { return receive_budget_; }
+  [[nodiscard]] ByteBudget& answers_budget() noexcept override { return answers_budget_; }
   [[nodiscard]] std::string kinds_document() const override;
   [[nodiscard]] boost::asio::awaitable<Result<std::string>> operate(wire::AdminOp op, std::string pool,
-                                                                    std::uint32_t value) override;
+                                                                    std::uint64_t value) override;
 
   [[nodiscard]] boost::asio::awaitable<Result<void>> start_pools();
   [[nodiscard]] Result<void> register_kinds(const Pool& pool);
   [[nodiscard]] Result<void> open_sockets();
   [[nodiscard]] boost::asio::awaitable<void> accept(Acceptor& acceptor, SessionRole role);
   [[nodiscard]] boost::asio::awaitable<void> keep_session(Session::Socket socket, SessionRole role);
+  [[nodiscard]] std::optional<Error> no_room_for(const Peer& peer) const;
+  [[nodiscard]] std::string status() const;
   [[nodiscard]] boost::asio::awaitable<void> shut_down();
   [[nodiscard]] boost::asio::awaitable<void> all_stopped();
   void close_sockets();
@@ -61,6 +69,9 @@ class Server final : private SessionHost {
   std::int64_t started_ns_;
   ChildRegistry children_;
   JobStore store_;
+  Quarantine quarantine_;
+  ByteBudget receive_budget_;
+  ByteBudget answers_budget_;
   std::vector<std::unique_ptr<Pool>> pools_;
   struct TextHash {
     using is_transparent = void;
@@ -71,6 +82,9 @@ class Server final : private SessionHost {
   std::optional<Acceptor> clients_acceptor_;
   std::optional<Acceptor> operators_acceptor_;
   std::list<Session> sessions_;
+  std::unordered_map<uid_t, std::uint32_t> clients_of_uid_;
+  std::uint64_t next_client_id_ = kOwnClientId + 1;
+  Operations operations_;
   AsyncEvent session_ended_;
   boost::asio::signal_set signals_;
   bool stopping_ = false;

@@ -5,11 +5,16 @@
 //         |                   |
 //         |                   +--(protocol error)--> GOING_AWAY with the reason --> closed
 //         |                   +--(peer closed)--> its jobs are cancelled --> closed
-//         +--(no hello in time)--> closed
+//         +--(too slow)-------+--> GOING_AWAY with the reason --> closed
 //
 // Backpressure: the session stops reading while the pool of its next job is full, while it has
-// jobs_max jobs in flight, or while the client leaves kOutBytesMax bytes of answers unread. Nothing
-// else waits for a slow client, and what it costs is bounded by those three.
+// jobs_max jobs in flight, or while the client leaves kOutBytesMax bytes of answers unread; and, for all
+// clients' sake, before a large frame while too many are being received, and while it has answers unread
+// and all clients together too many. Nothing else waits for a slow client, and what it costs is bounded.
+//
+// Too slow: no hello within handshake_timeout_ms, a frame not whole within frame_timeout_ms, no byte of
+// an answer taken for write_timeout_ms, nothing at all for idle_timeout_ms. The time that the session
+// itself does not read does not count.
 //
 // One thread. run() is called once; destroy only after it has ended.
 #pragma once
@@ -22,15 +27,19 @@
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "common/error.h"
 #include "ipc/wire.h"
 #include "supervisor/async_event.h"
+#include "supervisor/byte_budget.h"
+#include "supervisor/config.h"
 #include "supervisor/in_buffer.h"
 #include "supervisor/job.h"
 #include "supervisor/out_queue.h"
+#include "supervisor/quarantine.h"
 
 namespace quern::supervisor {
 
@@ -39,10 +48,13 @@ class SessionHost {
  public:
   [[nodiscard]] virtual const Kind* find_kind(std::string_view name) const noexcept = 0;
   [[nodiscard]] virtual JobStore& jobs() noexcept = 0;
+  [[nodiscard]] virtual Quarantine& quarantine() noexcept = 0;
+  [[nodiscard]] virtual ByteBudget& receive_budget() noexcept = 0;  // of frames above InBuffer::kBytesAtRest
+  [[nodiscard]] virtual ByteBudget& answers_budget() noexcept = 0;  // of what clients have not taken
   [[nodiscard]] virtual std::string kinds_document() const = 0;
   // Carries out an operator's request; the answer is a JSON document.
   [[nodiscard]] virtual boost::asio::awaitable<Result<std::string>> operate(wire::AdminOp op, std::string pool,
-                                                                            std::uint32_t value) = 0;
+                                                                            std::uint64_t value) = 0;
 
  protected:
   ~SessionHost() = default;
@@ -50,10 +62,12 @@ class SessionHost {
 
 enum class SessionRole { kClient, kOperator };
 
-struct SessionLimits {
-  std::uint32_t frame_bytes_max = 16U << 20;
-  std::uint64_t payload_bytes_max = 2ULL << 30;
-  std::uint32_t jobs_max = 4096;
+// Who is at the other end, by the kernel's word (SO_PEERCRED of unix(7)).
+struct Peer {
+  std::uint64_t id = 0;  // ours: counts connections, from 1
+  pid_t pid = 0;
+  uid_t uid = 0;
+  SessionRole role = SessionRole::kClient;
 };
 
 class Session final : public JobClient {
@@ -61,7 +75,8 @@ class Session final : public JobClient {
   using Socket = boost::asio::local::stream_protocol::socket;
   static constexpr std::uint64_t kOutBytesMax = 8U << 20;
 
-  Session(boost::asio::io_context& io, Socket socket, SessionHost& host, SessionLimits limits, SessionRole role);
+  Session(boost::asio::io_context& io, Socket socket, SessionHost& host, const LimitsConfig& limits, Peer peer);
+  ~Session();
 
   // Until the connection is over and its jobs are cancelled.
   [[nodiscard]] boost::asio::awaitable<void> run();
@@ -72,6 +87,10 @@ class Session final : public JobClient {
   void refuse(const Error& reason);
 
   [[nodiscard]] std::size_t jobs_in_flight() const noexcept { return jobs_.size(); }
+  [[nodiscard]] const Peer& peer() const noexcept { return peer_; }
+  [[nodiscard]] const std::string& client_name() const noexcept { return client_name_; }
+  [[nodiscard]] std::int64_t connected_ns() const noexcept { return connected_ns_; }
+  [[nodiscard]] std::uint64_t unread_bytes() const noexcept { return out_.bytes(); }
 
  private:
   // JobClient
@@ -83,10 +102,18 @@ class Session final : public JobClient {
   [[nodiscard]] boost::asio::awaitable<void> read_requests();
   [[nodiscard]] boost::asio::awaitable<void> write_answers();
   [[nodiscard]] boost::asio::awaitable<void> until_peer_closed();
-  [[nodiscard]] boost::asio::awaitable<void> until_handshake_is_late();
+  [[nodiscard]] boost::asio::awaitable<void> until_too_slow();
   [[nodiscard]] boost::asio::awaitable<void> until_told_to_close();
   [[nodiscard]] boost::asio::awaitable<void> flush_at_the_end();
 
+  // session.cpp: what keeps it from reading, and how slow it may be
+  [[nodiscard]] bool must_not_read() const;
+  [[nodiscard]] boost::asio::awaitable<bool> room_for_frame();
+  [[nodiscard]] boost::asio::awaitable<bool> placed_pending();
+  [[nodiscard]] std::optional<Error> too_slow(std::int64_t now) const;
+  void account_answers();
+
+  // session_requests.cpp
   enum class Step { kHandled, kNeedBytes, kClose };
   [[nodiscard]] Step handle_next_frame();
   [[nodiscard]] Result<void> handle(const wire::FrameHeader& header, ipc::ByteSpan body);
@@ -96,7 +123,9 @@ class Session final : public JobClient {
   [[nodiscard]] bool place_pending();
   [[nodiscard]] Result<void> administer(const wire::FrameHeader& header, ipc::ByteSpan body);
   [[nodiscard]] boost::asio::awaitable<void> answer_admin(std::uint64_t request_id, wire::AdminOp op, std::string pool,
-                                                          std::uint32_t value);
+                                                          std::uint64_t value);
+
+  // session_answers.cpp
   [[nodiscard]] Step close_with(const Error& error);
   void send_error(std::uint64_t request_id, const Error& error);
   void send_text(std::uint64_t request_id, std::string_view text);
@@ -107,8 +136,9 @@ class Session final : public JobClient {
   boost::asio::io_context& io_;
   Socket socket_;
   SessionHost& host_;
-  SessionLimits limits_;
-  SessionRole role_;
+  const LimitsConfig& limits_;
+  Peer peer_;
+  std::string client_name_;
   InBuffer in_;
   OutQueue out_;
   AsyncEvent out_ready_;  // out_ is no longer empty
@@ -122,6 +152,13 @@ class Session final : public JobClient {
   Pending pending_;                               // a job that waits for a place in its pool's queue
   std::uint32_t operations_ = 0;                  // operators' requests being carried out
   std::size_t frame_bytes_ = wire::kHeaderBytes;  // of the frame being received
+  std::uint64_t reserved_bytes_ = 0;              // of the receive budget
+  std::uint64_t accounted_bytes_ = 0;             // in the answers budget
+  // CLOCK_MONOTONIC nanoseconds; 0: not so now
+  std::int64_t connected_ns_;
+  std::int64_t frame_since_ns_ = 0;  // part of a frame is here and the client is waited for
+  std::int64_t taken_ns_ = 0;        // the client last took bytes of its answers, or they began to wait
+  std::int64_t active_ns_;           // something last came or went
   bool consumed_secret_ = false;
   bool greeted_ = false;
   bool accepts_fds_ = false;

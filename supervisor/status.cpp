@@ -2,12 +2,17 @@
 
 #include <unistd.h>
 
+#include <fmt/format.h>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
+
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include "common/clock.h"
+#include "supervisor/memory_use.h"
 
 namespace quern::supervisor {
 namespace {
@@ -25,14 +30,40 @@ std::string_view state_word(const Worker& worker) noexcept {
 }
 
 json::object describe_worker(const Worker& worker, std::int64_t now) {
-  json::object object{{"pid", worker.pid()}, {"state", state_word(worker)}, {"jobs_done", worker.jobs_done()}};
+  json::object object{{"pid", worker.pid()},
+                      {"state", state_word(worker)},
+                      {"jobs_done", worker.jobs_done()},
+                      {"rss_bytes", resident_bytes(worker.pid())}};
   if (const Job* job = worker.running(); job != nullptr) {
     object["job"] = json::object{{"id", job->id},
                                  {"kind", job->kind->name},
                                  {"attempt", job->attempts + 1},
-                                 {"running_ms", (now - job->published_ns) / 1'000'000}};
+                                 {"running_ms", (now - job->published_ns) / kNsPerMs}};
   }
   return object;
+}
+
+json::object describe_client(const ClientFacts& client, std::int64_t now) {
+  return {{"id", client.id},
+          {"pid", client.pid},
+          {"uid", client.uid},
+          {"name", client.name},
+          {"role", client.is_operator ? "operator" : "client"},
+          {"jobs", client.jobs},
+          {"unread_bytes", client.unread_bytes},
+          {"connected_ms", (now - client.connected_ns) / kNsPerMs}};
+}
+
+json::object describe_memory(const MemoryCeiling& ceiling) {
+  return {{"rss_bytes", resident_bytes(::getpid())},
+          {"ceiling_bytes", ceiling.total()},
+          {"ceiling", json::object{{"base_bytes", ceiling.base_bytes},
+                                   {"receiving_bytes", ceiling.receiving_bytes},
+                                   {"clients_bytes", ceiling.clients_bytes},
+                                   {"answers_bytes", ceiling.answers_bytes},
+                                   {"queues_bytes", ceiling.queues_bytes},
+                                   {"workers_bytes", ceiling.workers_bytes},
+                                   {"quarantine_bytes", ceiling.quarantine_bytes}}}};
 }
 
 std::uint64_t failures(const PoolFacts& facts) noexcept {
@@ -48,7 +79,9 @@ json::object describe_pool(const Pool& pool, std::int64_t now) {
   json::array workers;
   for (const auto& worker : pool.fleet().workers()) workers.push_back(describe_worker(*worker, now));
   json::array kinds;
-  for (const auto& kind : pool.kinds()) kinds.push_back(json::string(kind->name));
+  for (const auto& kind : pool.kinds()) {
+    if (!kind->canary) kinds.push_back(json::string(kind->name));
+  }
   json::array modules;
   for (const std::string& module : pool.config().modules) modules.push_back(json::string(module));
   json::object deaths;
@@ -71,7 +104,9 @@ json::object describe_pool(const Pool& pool, std::int64_t now) {
                       {"refused", pool.facts().refused},
                       {"retried", pool.facts().retried},
                       {"deaths", std::move(deaths)},
+                      {"slow", pool.facts().slow},
                       {"respawns", fleet.respawns},
+                      {"recycled", fleet.recycled},
                       {"respawn_us_last", fleet.last_respawn_ns / 1000},
                       {"backoff_ms", pool.fleet().backoff_delay().count()}};
   if (fleet.last_death_pid != 0) {
@@ -89,7 +124,7 @@ std::string_view state_word(const Pool& pool) noexcept {
     case Pool::Mode::kStopping: return "stopping";
     case Pool::Mode::kRunning: break;
   }
-  if (pool.fleet().backoff_delay().count() > 0 || !pool.fleet().template_alive()) return "degraded";
+  if (pool.fleet().degraded()) return "degraded";
   for (const auto& worker : pool.fleet().workers()) {
     if (worker->state() == Worker::State::kServing) return "running";
   }
@@ -104,6 +139,8 @@ std::string status_document(const ServerFacts& server, std::span<const std::uniq
   std::uint64_t failed = 0;
   std::uint64_t queued = 0;
   std::uint64_t running = 0;
+  json::array connections;
+  for (const ClientFacts& client : server.clients) connections.push_back(describe_client(client, now));
   for (const auto& pool : pools) {
     described.push_back(describe_pool(*pool, now));
     accepted += pool->facts().accepted;
@@ -115,14 +152,80 @@ std::string status_document(const ServerFacts& server, std::span<const std::uniq
   return json::serialize(json::object{{"version", QUERN_VERSION},
                                       {"pid", ::getpid()},
                                       {"state", server.state},
-                                      {"uptime_ms", (now - server.started_ns) / 1'000'000},
-                                      {"clients", server.clients},
+                                      {"uptime_ms", (now - server.started_ns) / kNsPerMs},
+                                      {"clients", server.clients.size()},
+                                      {"connections", std::move(connections)},
+                                      {"memory", describe_memory(server.ceiling)},
                                       {"jobs", json::object{{"accepted", accepted},
                                                             {"succeeded", succeeded},
                                                             {"failed", failed},
                                                             {"queued", queued},
                                                             {"running", running}}},
                                       {"pools", std::move(described)}});
+}
+
+std::string jobs_document(std::span<const std::unique_ptr<Pool>> pools) {
+  const std::int64_t now = now_ns();
+  std::vector<const Job*> jobs;
+  for (const auto& pool : pools) pool->for_each_job([&](const Job& job) { jobs.push_back(&job); });
+  const std::size_t total = jobs.size();
+  const std::size_t listed = std::min(total, kJobsListed);
+  std::ranges::partial_sort(jobs, jobs.begin() + static_cast<std::ptrdiff_t>(listed), {}, &Job::id);
+  json::array described;
+  for (std::size_t i = 0; i < listed; ++i) {
+    const Job& job = *jobs[i];
+    json::object object{{"id", job.id},
+                        {"kind", job.kind->name},
+                        {"pool", job.kind->pool->config().name},
+                        {"state", job.running ? "running" : "queued"},
+                        {"priority", job.priority},
+                        {"attempt", job.attempts + 1},
+                        {"client", job.client_id},
+                        {"bytes", job.payload_bytes},
+                        {"age_ms", (now - job.accepted_ns) / kNsPerMs}};
+    if (job.running) {
+      object["running_ms"] = (now - job.begun_ns) / kNsPerMs;
+      object["pid"] = job.worker->pid();
+    }
+    if (job.stop != CauseKind::kNone) object["stopping"] = name(job.stop);
+    described.push_back(std::move(object));
+  }
+  return json::serialize(json::object{{"total", total}, {"jobs", std::move(described)}});
+}
+
+namespace {
+
+json::object describe_entry(const Quarantine::Entry& entry) {
+  return {{"id", fmt::format("{:016x}", entry.fingerprint.id())},
+          {"kind", entry.kind->name},
+          {"state", entry.quarantined ? "quarantined" : "suspect"},
+          {"deaths", entry.deaths},
+          {"refused", entry.refused},
+          {"bytes", entry.payload_bytes},
+          {"replayable", entry.content.has_value()},
+          {"last_cause", describe(entry.last_deaths.back().cause)},
+          {"last_unix_ms", entry.last_deaths.back().unix_ms}};
+}
+
+}  // namespace
+
+std::string quarantine_document(const Quarantine& quarantine) {
+  json::array entries;
+  for (const Quarantine::Entry& entry : quarantine.entries()) entries.push_back(describe_entry(entry));
+  return json::serialize(json::object{{"entries", std::move(entries)}});
+}
+
+std::string quarantine_entry_document(const Quarantine::Entry& entry) {
+  json::array deaths;
+  for (const Quarantine::Death& death : entry.last_deaths) {
+    deaths.push_back(json::object{{"unix_ms", death.unix_ms},
+                                  {"job", death.job_id},
+                                  {"worker_pid", death.worker_pid},
+                                  {"cause", describe(death.cause)}});
+  }
+  json::object document = describe_entry(entry);
+  document["last_deaths"] = std::move(deaths);
+  return json::serialize(document);
 }
 
 }  // namespace quern::supervisor

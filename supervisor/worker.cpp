@@ -146,6 +146,7 @@ Result<bool> Worker::publish(Job& job, std::int64_t now_ns) {
   const std::uint32_t slot = channel_.slot(position);
   jobs_[slot] = &job;
   wipe_[slot] = job.kind->sensitive ? 1 : 0;
+  bytes_in_flight_ += job.payload_bytes;
   job.worker = this;
   job.position = position;
   job.published_ns = now_ns;
@@ -158,6 +159,7 @@ Result<bool> Worker::publish(Job& job, std::int64_t now_ns) {
 bool Worker::revoke(Job& job) noexcept {
   if (!submissions_.revoke(job.position)) return false;
   jobs_[channel_.slot(job.position)] = nullptr;
+  bytes_in_flight_ -= job.payload_bytes;
   job.worker = nullptr;
   return true;
 }
@@ -226,6 +228,7 @@ bool Worker::deliver(const ipc::Completion& completion) {
   jobs_[slot] = nullptr;
   if (job != nullptr) {
     job->worker = nullptr;
+    bytes_in_flight_ -= job->payload_bytes;
     ++jobs_done_;
     events_.on_answer(*this, *job, answer);
   }

@@ -81,6 +81,8 @@ class Worker {
   [[nodiscard]] std::uint32_t in_flight() const noexcept {
     return static_cast<std::uint32_t>(submissions_.next() - completions_.consumed());
   }
+  // Of the jobs in flight, payloads included.
+  [[nodiscard]] std::uint64_t bytes_in_flight() const noexcept { return bytes_in_flight_; }
   // Copies the job into the next slot and wakes the worker. False when it can't be given here: the
   // worker is not serving, the ring or the control socket is full. An Error is the job's.
   // Requires: attempt numbers and limits are set.
@@ -110,6 +112,10 @@ class Worker {
   [[nodiscard]] bool retire_asked() const noexcept { return retire_asked_; }
   std::int64_t spawn_requested_ns = 0;
   std::int64_t kill_at_ns = INT64_MAX;  // a retiring worker's bound
+  // The fleet's notes for its replacement.
+  std::uint64_t jobs_limit = UINT64_MAX;
+  std::int64_t memory_looked_at_ns = 0;
+  bool replacement_asked = false;
 
  private:
   Worker(boost::asio::io_context& io, ipc::Channel channel, unique_fd channel_fd, unique_fd eventfd,
@@ -145,6 +151,7 @@ class Worker {
   ipc::ControlMessage message_;
   std::uint64_t incarnation_;
   std::uint64_t jobs_done_ = 0;
+  std::uint64_t bytes_in_flight_ = 0;
   Cause killed_for_{};
   State state_ = State::kSpawning;
   bool retire_asked_ = false;

@@ -93,7 +93,7 @@ TEST(WorkerDeath, WhatTheSandboxForbidsIsNamed) {
 }
 
 TEST(WorkerDeath, ACrashLoopBacksOffAndEndsByItself) {
-  const Server server(debug_pool("attempts = 1\n"));
+  const Server server(debug_pool("attempts = 1\nquarantine_deaths = 0\n"));
   client::Client client = server.connect();
   for (int i = 0; i < 8; ++i) EXPECT_FALSE(client.run(job("debug.crash")));
   EXPECT_EQ(server.deaths("signaled"), 8U);

@@ -93,7 +93,7 @@ Server::~Server() {
 
 client::Client Server::connect() const { return client::Client({.socket_path = socket_path(), .name = "test"}); }
 
-Result<std::string> Server::operate(wire::AdminOp op, std::string_view pool, std::uint32_t value) const {
+Result<std::string> Server::operate(wire::AdminOp op, std::string_view pool, std::uint64_t value) const {
   client::Client client({.socket_path = directory_ + "/admin.sock", .name = "test"});
   return client.admin(op, pool, value);
 }

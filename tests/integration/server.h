@@ -33,7 +33,7 @@ class Server {
   [[nodiscard]] boost::json::object status() const;
   // The status of a pool; the first one without a name.
   [[nodiscard]] boost::json::object pool(std::string_view name = {}) const;
-  [[nodiscard]] Result<std::string> operate(wire::AdminOp op, std::string_view pool, std::uint32_t value = 0) const;
+  [[nodiscard]] Result<std::string> operate(wire::AdminOp op, std::string_view pool, std::uint64_t value = 0) const;
   // The pid of a worker that runs a job, waited for.
   [[nodiscard]] pid_t busy_worker() const;
   [[nodiscard]] std::uint64_t deaths(std::string_view cause) const;

@@ -50,8 +50,8 @@ attempts = 1
   EXPECT_EQ(config->runtime_dir, "/tmp/q");
   EXPECT_EQ(config->socket_mode, 0600U);
   EXPECT_EQ(config->shutdown_grace_ms, 5U);
-  EXPECT_EQ(config->clients_max, 7U);
-  EXPECT_EQ(config->frame_bytes_max, 1U << 20);
+  EXPECT_EQ(config->limits.clients_max, 7U);
+  EXPECT_EQ(config->limits.frame_bytes_max, 1U << 20);
   EXPECT_EQ(config->log.level, LogLevel::kWarn);
   EXPECT_EQ(config->log.format, LogFormat::kJson);
   ASSERT_EQ(config->pools.size(), 1U);

@@ -7,56 +7,94 @@
 namespace quern::supervisor {
 namespace {
 
+constexpr std::int64_t kSecond = 1'000'000'000;
+
 struct Queued : ::testing::Test {
-  Job& job(std::uint8_t priority, std::uint64_t bytes = 1) {
+  Job& job(std::uint8_t priority, std::uint64_t bytes = 1, std::uint64_t client = 1, std::int64_t accepted_ns = 0) {
     Job& made = jobs.emplace_back();
     made.id = jobs.size();
     made.priority = priority;
     made.payload_bytes = bytes;
+    made.client_id = client;
+    made.accepted_ns = accepted_ns;
     return made;
   }
-  void TearDown() override {
-    while (!queue.empty()) (void)queue.pop();
+  std::vector<std::uint64_t> drain(std::int64_t now = 0) {
+    std::vector<std::uint64_t> order;
+    while (!queue.empty()) order.push_back(queue.pop(now).id);
+    return order;
   }
+  void TearDown() override { (void)drain(); }
   std::deque<Job> jobs;
-  JobQueue queue{4, 100};
+  JobQueue queue{{.jobs_max = 4, .bytes_max = 100, .aging_ns = kSecond}};
 };
 using JobQueueTest = Queued;
+using Order = std::vector<std::uint64_t>;
 
 TEST_F(JobQueueTest, RunsHigherPrioritiesFirstAndEqualOnesInOrder) {
   queue.push_back(job(5));
   queue.push_back(job(9));
   queue.push_back(job(5));
   queue.push_back(job(0));
-  std::vector<std::uint64_t> order;
-  while (!queue.empty()) order.push_back(queue.pop().id);
-  EXPECT_EQ(order, (std::vector<std::uint64_t>{2, 1, 3, 4}));
+  EXPECT_EQ(drain(), (Order{2, 1, 3, 4}));
 }
 
 TEST_F(JobQueueTest, WhatComesBackGoesToTheFrontOfItsPriority) {
-  queue.push_back(job(5));
+  queue.push_back(job(5, 1, 2));
   queue.push_front(job(5));
-  EXPECT_EQ(queue.pop().id, 2U);
+  EXPECT_EQ(drain(), (Order{2, 1}));
+}
+
+TEST_F(JobQueueTest, ClientsOfAPriorityTakeTurns) {
+  for (int i = 0; i < 3; ++i) queue.push_back(job(5, 1, 1));
+  for (int i = 0; i < 2; ++i) queue.push_back(job(5, 1, 2));
+  queue.push_back(job(5, 1, 3));
+  EXPECT_EQ(drain(), (Order{1, 4, 6, 2, 5, 3})) << "and each client's own jobs keep their order";
+}
+
+TEST_F(JobQueueTest, AWaitingJobMovesUpAPriorityEachAgingPeriod) {
+  queue.push_back(job(3, 1, 1, 0));
+  queue.push_back(job(5, 1, 1, 9 * kSecond));
+  EXPECT_EQ(queue.pop(9 * kSecond).id, 1U) << "nine periods on priority 3 stand above a fresh 5";
+  EXPECT_EQ(queue.pop(9 * kSecond).id, 2U);
+  queue.push_back(job(3, 1, 1, 0));
+  queue.push_back(job(5, 1, 1, 0));
+  EXPECT_EQ(queue.pop(9 * kSecond).id, 4U) << "both waited as long";
 }
 
 TEST_F(JobQueueTest, IsBoundedByCountAndBytes) {
-  EXPECT_FALSE(queue.full(1'000)) << "an empty queue takes any job";
+  EXPECT_FALSE(queue.full(1, 1'000)) << "an empty queue takes any job";
   queue.push_back(job(5, 60));
-  EXPECT_FALSE(queue.full(40));
-  EXPECT_TRUE(queue.full(41));
+  EXPECT_FALSE(queue.full(2, 40));
+  EXPECT_TRUE(queue.full(2, 41));
   for (int i = 0; i < 3; ++i) queue.push_back(job(5));
-  EXPECT_TRUE(queue.full(0));
+  EXPECT_TRUE(queue.full(2, 0));
   EXPECT_EQ(queue.bytes(), 63U);
+}
+
+TEST_F(JobQueueTest, OneClientLeavesRoomForTheNext) {
+  JobQueue wide({.jobs_max = 90, .bytes_max = 1'000'000});
+  std::deque<Job*> held;
+  while (!wide.full(1, 1)) wide.push_back(*held.emplace_back(&job(5, 1, 1)));
+  EXPECT_EQ(held.size(), 80U) << "eight times what is free";
+  EXPECT_FALSE(wide.full(2, 1));
+  while (!wide.full(2, 1)) wide.push_back(*held.emplace_back(&job(5, 1, 2)));
+  EXPECT_LT(held.size(), 90U) << "nor do both together";
+  EXPECT_FALSE(wide.full(3, 1));
+  while (!wide.empty()) (void)wide.pop(0);
 }
 
 TEST_F(JobQueueTest, ARemovedJobLeavesNothingBehind) {
   Job& middle = job(7, 10);
+  middle.expected_run_ns = 5;
   queue.push_back(job(5));
   queue.push_back(middle);
+  EXPECT_EQ(queue.work_ns(), 5.0);
   queue.remove(middle);
   EXPECT_EQ(queue.size(), 1U);
   EXPECT_EQ(queue.bytes(), 1U);
-  EXPECT_EQ(queue.pop().id, 2U) << "the other one; priority 7 is empty again";
+  EXPECT_EQ(queue.work_ns(), 0.0);
+  EXPECT_EQ(drain(), Order{2}) << "the other one; priority 7 is empty again";
 }
 
 }  // namespace

@@ -1,0 +1,110 @@
+// The half of Session that writes answers.
+#include <utility>
+
+#include "common/clock.h"
+#include "supervisor/session.h"
+
+namespace quern::supervisor {
+
+void Session::on_result(Job& job, const wire::ResultInfo& info, const ResultParts& result) {
+  if (accepts_fds_ || result.fds.empty()) {
+    send_fd_result(job, info, result);
+  } else {
+    send_inline_result(job, info, result);
+  }
+  forget(job);
+}
+
+namespace {
+
+std::vector<wire::Part> wire_parts(const ResultParts& result, bool fds_inline) {
+  std::vector<wire::Part> parts;
+  parts.reserve(result.parts.size());
+  for (const ResultParts::Part& part : result.parts) {
+    parts.push_back({.name = part.name, .in_fd = part.in_fd && !fds_inline, .bytes = part.bytes, .data = part.data});
+  }
+  return parts;
+}
+
+std::size_t head_bytes_max(const ResultParts& result) {
+  return wire::kHeaderBytes + 128 + result.parts.size() * (16 + wire::kPartNameBytesMax);
+}
+
+}  // namespace
+
+void Session::send_fd_result(Job& job, const wire::ResultInfo& info, const ResultParts& result) {
+  std::size_t bytes = head_bytes_max(result);
+  for (const auto& part : result.parts) bytes += part.data.size();
+  std::vector<unique_fd> fds;
+  for (unique_fd& fd : result.fds) fds.push_back(std::move(fd));
+  const auto fd_count = static_cast<std::uint16_t>(fds.size());
+  wire::FrameBuilder frame(out_.frame(bytes, std::move(fds), job.kind->sensitive), wire::FrameType::kResult,
+                           job.request_id, fd_count);
+  wire::encode_result_head(frame.body(), info);
+  wire::encode_parts(frame.body(), wire_parts(result, false));
+  frame.finish();
+}
+
+// For clients that take no descriptors: the memfds' contents follow the table, through sendfile.
+void Session::send_inline_result(Job& job, const wire::ResultInfo& info, const ResultParts& result) {
+  std::uint64_t data_bytes = 0;
+  for (const auto& part : result.parts) data_bytes += part.bytes;
+  if (data_bytes > UINT32_MAX - head_bytes_max(result)) {
+    send_error(job.request_id, {.code = ErrorCode::kTooLarge,
+                                .message = "a result of 4 GiB or more reaches only clients that accept descriptors",
+                                .job_id = job.id});
+    return;
+  }
+  wire::FrameBuilder frame(out_.frame(head_bytes_max(result), {}, job.kind->sensitive), wire::FrameType::kResult,
+                           job.request_id);
+  wire::encode_result_head(frame.body(), info);
+  wire::encode_parts_table(frame.body(), wire_parts(result, true));
+  frame.finish(data_bytes);
+  std::size_t next_fd = 0;
+  for (const auto& part : result.parts) {
+    if (part.in_fd) {
+      out_.append_file(std::move(result.fds[next_fd++]), part.bytes);
+    } else {
+      wire::Buffer& bytes = out_.continue_frame(part.data.size(), job.kind->sensitive);
+      bytes.insert(bytes.end(), part.data.begin(), part.data.end());
+    }
+  }
+}
+
+void Session::on_error(Job& job, Error error) {
+  send_error(job.request_id, error);
+  forget(job);
+}
+
+void Session::on_progress(Job& job, const wire::Progress& progress) {
+  if (out_.bytes() > kOutBytesMax / 2) return;  // a client that does not read needs no progress
+  wire::FrameBuilder frame(out_.frame(64), wire::FrameType::kProgress, job.request_id);
+  wire::encode_progress(frame.body(), progress);
+  frame.finish();
+  out_ready_.notify_all();
+}
+
+void Session::forget(const Job& job) {
+  account_answers();
+  active_ns_ = now_ns();
+  jobs_.erase(job.request_id);
+  out_ready_.notify_all();
+  relieved_.notify_all();
+}
+
+void Session::send_error(std::uint64_t request_id, const Error& error) {
+  const std::size_t bytes = wire::kHeaderBytes + 64 + error.field.size() + error.message.size();
+  wire::FrameBuilder frame(out_.frame(bytes), wire::FrameType::kError, request_id);
+  wire::encode_error(frame.body(), error);
+  frame.finish();
+  out_ready_.notify_all();
+}
+
+void Session::send_text(std::uint64_t request_id, std::string_view text) {
+  wire::FrameBuilder frame(out_.frame(wire::kHeaderBytes + text.size()), wire::FrameType::kText, request_id);
+  frame.body().text(text);
+  frame.finish();
+  out_ready_.notify_all();
+}
+
+}  // namespace quern::supervisor
