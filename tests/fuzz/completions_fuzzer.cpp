@@ -130,6 +130,9 @@ class Play {
 
   bool deliver(const ipc::Completion& completion) {
     check(completion.position == consumer_.consumed(), "a completion answers the next position");
+    check(completion.parts <= ipc::kResultPartsMax && completion.fd_count <= ipc::kResultPartsMax &&
+              completion.error_bytes <= channel_.geometry().output_extent_bytes,
+          "a completion's own fields are in range");
     Slot& slot = slots_[channel_.slot(completion.position)];
     auto answer = reader_.read(completion, slot.revoked ? nullptr : &slot.job);
     if (!answer) return false;

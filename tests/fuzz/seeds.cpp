@@ -1,6 +1,6 @@
 // Writes the inputs that the corpora grow from, made by the real encoders: CORPUS_DIR/NAME/seed-*.
 // Usage: fuzz_seeds CORPUS_DIR. Run it after the wire format changed, then fuzz, then minimise with
-// scripts/fuzz --grow. The configuration's seed is packaging/quern.toml itself.
+// scripts/fuzz --minimise. The configuration's seed is packaging/quern.toml itself.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -153,6 +153,11 @@ void completions(const Corpus& corpus) {
   add("result-unsealed", {1, 0, 32, 4, 0, 1, 3, 2, 0, 0, 1, 100, 0, 0, 0, 5, 5, 1, 0, 0, 7});
   add("result-past-the-extent", {0, 0, 40, 2, 0, 0, 0, 1, 0, 0, 16, 5, 1, 1, 0, 0, 7});
   add("result-above-the-limit", {0, 0, 16, 2, 0, 0, 0, 200, 0, 0, 0, 2, 0, 1, 0, 1, 0, 0, 0, 5, 1, 2, 0, 0, 7});
+  add("result-named-too-long", {0, 0, 24, 2, 0, 0, 192, 50, 0, 64, 0, 5, 1, 1, 0, 0, 7});
+  add("result-of-another-size", {1, 0, 32, 4, 0, 1, 1, 2, 0, 0, 1, 99, 0, 0, 0, 5, 5, 1, 0, 0, 7});
+  add("result-with-a-descriptor-too-many", {1, 0, 32, 4, 0, 2, 1, 2, 0, 0, 1, 100, 0, 0, 0, 5, 9, 1, 0, 0, 7});
+  add("result-of-too-many-parts", {0, 0, 24, 5, 1, 65, 0, 0, 7});
+  add("error-past-the-extent", {0, 0, 0, 3, 0, 3, 'a', 'b', 'c', 5, 2, 0, 1, 16, 7});
   add("error", {0, 0, 0, 3, 0, 3, 'a', 'b', 'c', 5, 2, 0, 35, 0, 7});
   add("error-cut-short", {0, 0, 0, 3, 0, 3, 'a', 'b', 'c', 5, 2, 0, 30, 0, 7});
   add("skipped", {0, 0, 7, 5, 0, 0, 0, 0, 7});
