@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <toml++/toml.h>
 #include <algorithm>
 #include <charconv>
 #include <fstream>
@@ -11,6 +10,7 @@
 #include <sstream>
 
 #include "common/sizes.h"
+#include "common/tomlplusplus.h"
 
 namespace quern {
 namespace {

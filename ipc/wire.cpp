@@ -317,7 +317,7 @@ Result<ResultView> decode_result(ByteSpan body) {
 // u16 code, u8 cause, u8 flags (1: a retry can help), i32 detail, u64 job_id, u32 retry_after_ms,
 // u16 field_bytes, u16 reserved, u32 message_bytes, field, message, options (none yet).
 void encode_error(ByteWriter& out, const Error& error) {
-  const std::string_view field = std::string_view(error.field).substr(0, 255);
+  const std::string_view field = std::string_view(error.field).substr(0, kFieldBytesMax);
   const std::string_view message = std::string_view(error.message).substr(0, kMessageBytesMax);
   out.number(static_cast<std::uint16_t>(error.code));
   out.number(static_cast<std::uint8_t>(error.cause.kind));
@@ -344,7 +344,7 @@ std::optional<Error> decode_error(ByteSpan body) {
   const auto field_bytes = in.number<std::uint16_t>();
   (void)in.number<std::uint16_t>();
   const auto message_bytes = in.number<std::uint32_t>();
-  if (message_bytes > kMessageBytesMax) return std::nullopt;
+  if (field_bytes > kFieldBytesMax || message_bytes > kMessageBytesMax) return std::nullopt;
   error.field = in.text(field_bytes);
   error.message = in.text(message_bytes);
   if (!in.ok()) return std::nullopt;

@@ -46,6 +46,7 @@ inline constexpr std::uint16_t kFrameFdsMax = 64;              // the kernel's o
 inline constexpr std::uint16_t kPartsMax = 1024;
 inline constexpr std::size_t kPartNameBytesMax = 47;
 inline constexpr std::size_t kKindBytesMax = 63;
+inline constexpr std::size_t kFieldBytesMax = 255;
 inline constexpr std::size_t kMessageBytesMax = 4096;
 inline constexpr std::size_t kPingBytesMax = 64;
 inline constexpr std::uint8_t kPriorityMax = 9;  // 9 runs first

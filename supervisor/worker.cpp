@@ -62,13 +62,11 @@ Worker::Worker(asio::io_context& io, ipc::Channel channel, unique_fd channel_fd,
       wipe_(channel_.geometry().slots, 0),
       eventfd_(io, eventfd.release()),
       control_(std::move(control.supervisor)),
+      answers_(channel_, control_.get()),
       channel_fd_(std::move(channel_fd)),
       worker_eventfd_(std::move(worker_eventfd)),
       worker_control_(std::move(control.child)),
-      incarnation_(incarnation) {
-  parts_.reserve(ipc::kResultPartsMax);
-  raw_parts_.reserve(ipc::kResultPartsMax);
-}
+      incarnation_(incarnation) {}
 
 std::vector<int> Worker::spawn_fds() const { return {channel_fd_.get(), worker_eventfd_.get(), worker_control_.get()}; }
 
@@ -219,75 +217,20 @@ Worker::Turn Worker::drain() {
 bool Worker::deliver(const ipc::Completion& completion) {
   const std::uint32_t slot = channel_.slot(completion.position);
   Job* job = jobs_[slot];
-  const auto outcome = static_cast<ipc::Outcome>(completion.outcome);
-  if ((job == nullptr) != (outcome == ipc::Outcome::kSkipped)) return false;
-  WorkerAnswer answer{.run_ns = completion.run_ns};
-  if (outcome == ipc::Outcome::kResult && !read_result(completion, answer)) return false;
-  if (outcome == ipc::Outcome::kError && !read_error(completion, answer)) return false;
-  if (outcome == ipc::Outcome::kResult && answer.result.parts.empty() && completion.fd_count > 0) return false;
+  const auto answer = answers_.read(completion, job);
+  if (!answer) return false;
   jobs_[slot] = nullptr;
   if (job != nullptr) {
     job->worker = nullptr;
     bytes_in_flight_ -= job->payload_bytes;
     ++jobs_done_;
-    events_.on_answer(*this, *job, answer);
+    events_.on_answer(*this, *job, *answer);
   }
-  result_fds_.clear();
+  answers_.drop();
   if (wipe_[slot] != 0) wipe(completion.position);
   completions_.pop();
   announce_running();
   return true;
-}
-
-bool Worker::read_result(const ipc::Completion& completion, WorkerAnswer& answer) {
-  parts_.clear();
-  raw_parts_.clear();
-  if (!receive_result_fds(completion)) return false;
-  const auto table = channel_.result_parts(completion.position);
-  const std::span<const std::byte> extent = channel_.output(completion.position);
-  const std::uint64_t bytes_max = jobs_[channel_.slot(completion.position)]->result_bytes_max;
-  std::uint64_t total = 0;
-  std::size_t next_fd = 0;
-  for (std::uint32_t i = 0; i < completion.parts; ++i) {
-    const ipc::ResultPart& part = raw_parts_.emplace_back(ipc::read_once(table[i]));  // reserved: never moves
-    if (part.name_bytes > ipc::kResultPartNameBytesMax || part.in_fd > 1 || part.bytes > bytes_max - total)
-      return false;
-    total += part.bytes;
-    ResultParts::Part checked{.name = {part.name, part.name_bytes}, .in_fd = part.in_fd == 1, .bytes = part.bytes};
-    if (checked.in_fd) {
-      if (next_fd == result_fds_.size()) return false;
-      const auto sealed = ipc::sealed_size(result_fds_[next_fd++].get());
-      if (!sealed || *sealed != part.bytes) return false;
-    } else {
-      if (part.offset > extent.size() || part.bytes > extent.size() - part.offset) return false;
-      checked.data = extent.subspan(part.offset, static_cast<std::size_t>(part.bytes));
-    }
-    parts_.push_back(checked);
-  }
-  answer.result = {.parts = parts_, .fds = result_fds_};
-  return next_fd == result_fds_.size();
-}
-
-bool Worker::read_error(const ipc::Completion& completion, WorkerAnswer& answer) {
-  if (completion.fd_count != 0) return false;
-  // a private copy first: what is decoded can't change any more
-  const auto shared = channel_.output(completion.position).first(completion.error_bytes);
-  const std::vector<std::byte> body(shared.begin(), shared.end());
-  answer.error = wire::decode_error(body);
-  return answer.error.has_value();
-}
-
-// They went ahead of the completion, so they are here, and nothing else is.
-bool Worker::receive_result_fds(const ipc::Completion& completion) {
-  result_fds_.clear();
-  while (result_fds_.size() < completion.fd_count) {
-    const auto received = ipc::receive_control(control_.get(), message_);
-    if (!received || *received != ipc::IoStatus::kDone) return false;
-    if (message_.header.type != ipc::ControlType::kResultFds || message_.header.id != completion.position) return false;
-    if (message_.fds.empty()) return false;
-    for (unique_fd& fd : message_.fds) result_fds_.push_back(std::move(fd));
-  }
-  return result_fds_.size() == completion.fd_count;
 }
 
 // The slot is ours between consuming its completion and publishing its next position.

@@ -17,7 +17,6 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "common/error.h"
@@ -26,17 +25,11 @@
 #include "ipc/completion_ring.h"
 #include "ipc/control.h"
 #include "ipc/submission_ring.h"
+#include "supervisor/completion_reader.h"
 #include "supervisor/job.h"
 #include "supervisor/process.h"
 
 namespace quern::supervisor {
-
-// What a worker answered to one job: a result, or the job's error.
-struct WorkerAnswer {
-  std::uint64_t run_ns = 0;
-  std::optional<Error> error{};
-  ResultParts result{};  // when there is no error; valid during the call
-};
 
 class WorkerEvents {
  public:
@@ -125,9 +118,6 @@ class Worker {
   enum class Turn { kIdle, kMore, kCorrupt };
   Turn drain();
   [[nodiscard]] bool deliver(const ipc::Completion& completion);
-  [[nodiscard]] bool read_result(const ipc::Completion& completion, WorkerAnswer& answer);
-  [[nodiscard]] bool read_error(const ipc::Completion& completion, WorkerAnswer& answer);
-  [[nodiscard]] bool receive_result_fds(const ipc::Completion& completion);
   void wipe(std::uint64_t position) noexcept;
   void announce_running();
 
@@ -140,15 +130,12 @@ class Worker {
   std::unique_ptr<Process> process_;
   boost::asio::posix::stream_descriptor eventfd_;
   unique_fd control_;
+  CompletionReader answers_;
   // until spawn_sent
   unique_fd channel_fd_;
   unique_fd worker_eventfd_;
   unique_fd worker_control_;
 
-  std::vector<ResultParts::Part> parts_;  // reused by read_result
-  std::vector<ipc::ResultPart> raw_parts_;
-  std::vector<unique_fd> result_fds_;
-  ipc::ControlMessage message_;
   std::uint64_t incarnation_;
   std::uint64_t jobs_done_ = 0;
   std::uint64_t bytes_in_flight_ = 0;

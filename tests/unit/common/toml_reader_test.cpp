@@ -36,5 +36,11 @@ TEST(TomlReader, SaysWhereTheSyntaxBreaks) {
   EXPECT_TRUE(complaint("[pool\n").starts_with("q.toml: line 1: ")) << complaint("[pool\n");
 }
 
+TEST(TomlReader, RefusesWhatCantBeginAName) {
+  EXPECT_TRUE(complaint("[!]\n").starts_with("q.toml: line 1: ")) << complaint("[!]\n");
+  EXPECT_TRUE(complaint("[pool]\nä = 1\n").starts_with("q.toml: line 2: ")) << complaint("[pool]\nä = 1\n");
+  EXPECT_TRUE(complaint("[pool]\nworkers = 3 ä\n").starts_with("q.toml: line 2: "));
+}
+
 }  // namespace
 }  // namespace quern

@@ -173,6 +173,20 @@ TEST(Wire, ErrorsSurviveTheRoundTrip) {
   EXPECT_EQ(decode_error(out), error);
 }
 
+TEST(Wire, AnErrorsFieldIsAsLongAsItMayBeSentOn) {
+  Buffer out;
+  ByteWriter writer(out);
+  encode_error(writer, {.code = ErrorCode::kInvalidArgument, .message = "m", .field = std::string(300, 'f')});
+  const auto error = decode_error(out);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->field.size(), kFieldBytesMax);
+  constexpr std::size_t kFieldBytesAt = 20;
+  constexpr std::size_t kMessageBytesAt = 24;
+  writer.patch(kFieldBytesAt, std::uint16_t{256});
+  writer.patch(kMessageBytesAt, std::uint32_t{0});
+  EXPECT_FALSE(decode_error(out));
+}
+
 // docs/protocol.md shows this exchange; the document can't say anything else than the code does.
 TEST(Wire, TheProtocolsDocumentShowsRealBytes) {
   std::ifstream file(QUERN_SOURCE_DIR "/docs/protocol.md");
