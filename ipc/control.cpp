@@ -7,10 +7,17 @@
 #include <cstring>
 
 namespace quern::ipc {
+namespace {
+
+// A kind's flags.
+constexpr std::uint8_t kSensitive = 1;
+constexpr std::uint8_t kCanary = 2;
+
+}  // namespace
 
 void encode_kind(std::vector<std::byte>& out, const KindAnnouncement& kind) {
   ByteWriter writer(out);
-  writer.number(static_cast<std::uint8_t>(kind.sensitive ? 1 : 0));
+  writer.number(static_cast<std::uint8_t>((kind.sensitive ? kSensitive : 0) | (kind.canary ? kCanary : 0)));
   writer.number(static_cast<std::uint8_t>(kind.name.size()));
   writer.text(kind.name);
   writer.text(kind.description_json);
@@ -20,7 +27,8 @@ Result<KindAnnouncement> decode_kind(ByteSpan body) {
   ByteReader in(body);
   const auto flags = in.number<std::uint8_t>();
   const auto name_bytes = in.number<std::uint8_t>();
-  KindAnnouncement kind{.sensitive = (flags & 1) != 0, .name = in.text(name_bytes)};
+  KindAnnouncement kind{
+      .sensitive = (flags & kSensitive) != 0, .canary = (flags & kCanary) != 0, .name = in.text(name_bytes)};
   kind.description_json = as_text(in.rest());
   if (!in.ok() || kind.name.empty()) {
     return Error{.code = ErrorCode::kProtocolError, .message = "a template announced a malformed kind"};

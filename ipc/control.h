@@ -63,9 +63,10 @@ struct ControlMessage {
   std::vector<unique_fd> fds{};
 };
 
-// kKind's body: u8 flags (bit 0: sensitive), u8 name_bytes, name, then the kind's JSON description.
+// kKind's body: u8 flags (bit 0: sensitive, bit 1: canary), u8 name_bytes, name, then the kind's JSON description.
 struct KindAnnouncement {
   bool sensitive = false;
+  bool canary = false;  // the pool's health kind, which the template adds to those of its modules
   std::string_view name{};
   std::string_view description_json{};
 };

@@ -61,7 +61,10 @@ asio::awaitable<Result<std::vector<LoadedKind>>> TemplateProcess::load() {
       case ipc::ControlType::kKind: {
         const auto kind = ipc::decode_kind(message_.body);
         if (!kind) co_return kind.error();
-        kinds.push_back(LoadedKind{std::string(kind->name), std::string(kind->description_json), kind->sensitive});
+        kinds.push_back(LoadedKind{.name = std::string(kind->name),
+                                   .description_json = std::string(kind->description_json),
+                                   .sensitive = kind->sensitive,
+                                   .canary = kind->canary});
         break;
       }
       case ipc::ControlType::kReady: co_return kinds;

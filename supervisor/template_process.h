@@ -34,6 +34,7 @@ struct LoadedKind {
   std::string name;
   std::string description_json;
   bool sensitive = false;
+  bool canary = false;  // the health kind, health.<pool>: runs the canaries of the others in a worker
   friend bool operator==(const LoadedKind&, const LoadedKind&) = default;
 };
 

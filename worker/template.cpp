@@ -12,6 +12,7 @@
 
 #include "ipc/control.h"
 #include "worker/fork_worker.h"
+#include "worker/health.h"
 #include "worker/loop.h"
 #include "worker/modules.h"
 #include "worker/sandbox.h"
@@ -27,12 +28,17 @@ void forbid_thread_pools() {
   }
 }
 
+// The last of `kinds` is the health kind.
 Result<void> announce(int control, const std::vector<const sdk::Kind*>& kinds) {
   std::vector<std::byte> body;
   for (std::size_t i = 0; i < kinds.size(); ++i) {
     body.clear();
+    const bool health = i + 1 == kinds.size();
+    const std::string description =
+        sdk::describe(*kinds[i], health ? sdk::KindRole::kHealth : sdk::KindRole::kOrdinary);
     ipc::encode_kind(
-        body, {.sensitive = kinds[i]->sensitive, .name = kinds[i]->name, .description_json = sdk::describe(*kinds[i])});
+        body,
+        {.sensitive = kinds[i]->sensitive, .canary = health, .name = kinds[i]->name, .description_json = description});
     const auto sent = ipc::send_control(control, {.type = ipc::ControlType::kKind, .id = i}, body);
     if (!sent) return sent.error();
   }
@@ -69,11 +75,13 @@ int run_template(TemplateOptions options) {
   ::signal(SIGTERM, SIG_IGN);
   ::signal(SIGPIPE, SIG_IGN);
 
-  const auto kinds = load_modules(options.modules);
+  auto kinds = load_modules(options.modules);
   if (!kinds) {
     report_failure(options.control.get(), kinds.error().message);
     return 1;
   }
+  const sdk::Kind health = make_health_kind(options.pool, *kinds);
+  kinds->push_back(&health);
   const auto filter = build_filter();
   if (!filter) {
     report_failure(options.control.get(), to_string(filter.error()));

@@ -199,6 +199,7 @@ void FakeSupervisor::load() {
       case ipc::ControlType::kKind:
         if (message_.header.id != kinds_.size()) throw std::runtime_error("kinds are announced out of order");
         kinds_.emplace_back(ipc::decode_kind(message_.body).value().name);
+        if (ipc::decode_kind(message_.body).value().canary) canaries_.push_back(kinds_.back());
         break;
       case ipc::ControlType::kReady:
         if (message_.header.id != kinds_.size())

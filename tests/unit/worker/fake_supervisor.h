@@ -104,6 +104,7 @@ class FakeSupervisor {
 
   // What was announced; or why loading failed.
   [[nodiscard]] const std::vector<std::string>& kinds() const { return kinds_; }
+  [[nodiscard]] const std::vector<std::string>& canaries() const { return canaries_; }  // those marked as one
   [[nodiscard]] const std::string& load_failure() const { return load_failure_; }
   [[nodiscard]] std::uint32_t kind(std::string_view name) const;
 
@@ -121,6 +122,7 @@ class FakeSupervisor {
   ipc::ControlPair control_;
   ipc::ControlMessage message_;
   std::vector<std::string> kinds_;
+  std::vector<std::string> canaries_;
   std::string load_failure_;
   unique_fd pidfd_;
   pid_t pid_ = -1;

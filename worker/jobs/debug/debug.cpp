@@ -167,7 +167,7 @@ sdk::ParamSpec until_attempt_param() {
           .max = 100};
 }
 
-sdk::Module describe_module() {
+sdk::Module describe_kinds() {
   using sdk::ParamType;
   const sdk::InputSpec none{.parts_min = 0, .parts_max = 0, .help = ""};
   return {
@@ -291,6 +291,14 @@ sdk::Module describe_module() {
            .output = "that many bytes",
            .run = produce},
       }};
+}
+
+sdk::Module describe_module() {
+  sdk::Module module = describe_kinds();
+  sdk::Canary canary;
+  canary.input = "tweet";
+  module.kinds.front().canary = canary;  // debug.echo's
+  return module;
 }
 
 }  // namespace
