@@ -36,6 +36,21 @@ Result<KindAnnouncement> decode_kind(ByteSpan body) {
   return kind;
 }
 
+void encode_addresses(std::vector<std::byte>& out, std::span<const std::uint64_t> addresses) {
+  ByteWriter writer(out);
+  for (const std::uint64_t address : addresses) writer.number(address);
+}
+
+Result<std::vector<std::uint64_t>> decode_addresses(ByteSpan body) {
+  if (body.size() % sizeof(std::uint64_t) != 0) {
+    return Error{.code = ErrorCode::kProtocolError, .message = "a list of addresses is cut short"};
+  }
+  ByteReader in(body);
+  std::vector<std::uint64_t> addresses(body.size() / sizeof(std::uint64_t));
+  for (std::uint64_t& address : addresses) address = in.number<std::uint64_t>();
+  return addresses;
+}
+
 Result<IoResult> send_control(int socket, const ControlHeader& header, ByteSpan body, std::span<const int> fds) {
   if (body.size() > kControlBodyBytesMax) {
     return Error{.code = ErrorCode::kTooLarge, .message = "a control message of more than 64 KiB"};

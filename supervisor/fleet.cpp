@@ -110,6 +110,29 @@ asio::awaitable<void> Fleet::revive_template() {
   }
 }
 
+asio::awaitable<Result<std::vector<std::string>>> Fleet::symbolize(const Worker& worker,
+                                                                   std::span<const std::uint64_t> addresses) {
+  const pid_t asked_pid = worker.template_pid;
+  const auto asked_template = [&] { return template_ != nullptr && template_->pid() == asked_pid; };
+  if (!asked_template()) {
+    co_return Error{.code = ErrorCode::kUnavailable, .message = "the template that forked this worker is gone"};
+  }
+  const std::uint64_t id = next_symbols_++;
+  if (const auto asked = template_->request_symbols(id, addresses); !asked) co_return asked.error();
+  symbols_[id] = std::nullopt;
+  while (!symbols_[id] && asked_template()) co_await changed_.wait();
+  const auto found = symbols_.extract(id);
+  if (!found.mapped()) {
+    co_return Error{.code = ErrorCode::kUnavailable, .message = "the template died before it had named the addresses"};
+  }
+  co_return std::move(*found.mapped());
+}
+
+void Fleet::on_symbols(std::uint64_t id, std::vector<std::string> lines) {
+  if (const auto asked = symbols_.find(id); asked != symbols_.end()) asked->second = std::move(lines);
+  changed_.notify_all();
+}
+
 // ---- Births ----------------------------------------------------------------------------------------
 
 void Fleet::fill() {

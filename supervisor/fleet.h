@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <span>
 #include <string>
@@ -71,6 +72,11 @@ class Fleet final : private TemplateEvents {
   // Rolling restart. Ends when no worker of before is taking jobs. kBusy while another one goes on.
   [[nodiscard]] boost::asio::awaitable<Result<void>> restart();
 
+  // Names for `addresses` in `worker`'s code, a line each (worker/symbols.h). An Error when the template that forked
+  // the worker is gone, or goes meanwhile.
+  [[nodiscard]] boost::asio::awaitable<Result<std::vector<std::string>>> symbolize(
+      const Worker& worker, std::span<const std::uint64_t> addresses);
+
   // A job was answered by a worker: the pool works, a row of deaths is over.
   void job_finished() noexcept { backoff_.reset(); }
 
@@ -89,6 +95,7 @@ class Fleet final : private TemplateEvents {
   // TemplateEvents
   void on_spawned(std::uint64_t incarnation, pid_t pid, unique_fd pidfd) override;
   void on_spawn_failed(std::uint64_t incarnation, int error_number) override;
+  void on_symbols(std::uint64_t id, std::vector<std::string> lines) override;
 
   void adopt(std::unique_ptr<TemplateProcess> fresh);
   [[nodiscard]] boost::asio::awaitable<void> mind_template(std::unique_ptr<TemplateProcess> process);
@@ -114,6 +121,8 @@ class Fleet final : private TemplateEvents {
 
   TemplateProcess* template_ = nullptr;  // owned by its mind_template coroutine
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::map<std::uint64_t, std::optional<std::vector<std::string>>> symbols_;  // asked for, and come
+  std::uint64_t next_symbols_ = 1;
   std::vector<LoadedKind> kinds_;
   std::uint32_t templates_alive_ = 0;
   std::uint64_t next_incarnation_ = 1;

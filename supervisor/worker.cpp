@@ -170,6 +170,21 @@ Job* Worker::running() const noexcept {
   return in_flight() == 0 ? nullptr : jobs_[channel_.slot(completions_.consumed())];
 }
 
+bool Worker::request_stack(const Job& job) noexcept {
+  if (running() != &job || !process_) return false;
+  stack_seen_ = channel_.header().stack_version.load(std::memory_order_relaxed);
+  stack_asked_ = true;
+  process_->kill(ipc::stack_signal());
+  return true;
+}
+
+bool Worker::stack_of(const Job& job, std::vector<std::uint64_t>& addresses) const {
+  ipc::StackView stack;
+  if (!ipc::load_stack(channel_.header(), job.position, stack)) return false;
+  addresses.assign(stack.addresses.begin(), stack.addresses.begin() + stack.depth);
+  return true;
+}
+
 bool Worker::progress_of(const Job& job, wire::Progress& progress) const noexcept {
   ipc::ProgressView view;
   if (!ipc::load_progress(channel_.header(), job.position, view)) return false;
@@ -189,6 +204,7 @@ asio::awaitable<void> Worker::watch_completions() {
       co_await asio::post(asio::use_awaitable);  // others have their turn
       continue;
     }
+    announce_stack();  // after prepare_supervisor_sleep: one that comes later rings
     co_await eventfd_.async_wait(asio::posix::stream_descriptor::wait_read,
                                  asio::redirect_error(asio::use_awaitable, failure));
     if (failure) co_return;
@@ -297,6 +313,15 @@ void Worker::wipe(std::uint64_t position) noexcept {
 
 void Worker::announce_running() {
   if (Job* job = running(); job != nullptr && !job->running) events_.on_begun(*job);
+}
+
+// A stack that is being written is announced by the ring that follows it.
+void Worker::announce_stack() {
+  if (!stack_asked_) return;
+  const auto version = channel_.header().stack_version.load(std::memory_order_seq_cst);
+  if (version == stack_seen_ || version % 2 != 0) return;
+  stack_asked_ = false;
+  if (Job* job = running(); job != nullptr) events_.on_stack(*this, *job);
 }
 
 }  // namespace quern::supervisor

@@ -44,6 +44,8 @@ class WorkerEvents {
   virtual void on_answer(Worker& worker, Job& job, const WorkerAnswer& answer) = 0;
   // `job` came to the front of the ring: the worker runs it now.
   virtual void on_begun(Job& job) = 0;
+  // The stack asked for with request_stack() is there; stack_of() has it.
+  virtual void on_stack(Worker& /*worker*/, Job& /*job*/) {}
   // A turn of answers is over; there may be room for more jobs.
   virtual void on_room(Worker& worker) = 0;
 
@@ -99,6 +101,12 @@ class Worker {
       if (Job* job = jobs_[channel_.slot(p)]; job != nullptr) visit(*job);
     }
   }
+  // Asks the worker where it is in `job`. False: the job is not the one it runs. on_stack follows; never, when
+  // the job ends before, or its module blocks the signal: the caller keeps a timeout.
+  bool request_stack(const Job& job) noexcept;
+  // The addresses last stored for `job`, innermost first, for the names that Fleet::symbolize() gives. Numbers from
+  // a worker, so any numbers. False: none are there.
+  [[nodiscard]] bool stack_of(const Job& job, std::vector<std::uint64_t>& addresses) const;
   [[nodiscard]] bool progress_of(const Job& job, wire::Progress& progress) const noexcept;
 
   // ---- Facts
@@ -109,6 +117,7 @@ class Worker {
   [[nodiscard]] std::uint64_t jobs_done() const noexcept { return jobs_done_; }
   [[nodiscard]] bool retire_asked() const noexcept { return retire_asked_; }
   std::int64_t spawn_requested_ns = 0;
+  pid_t template_pid = -1;              // that forked it
   std::int64_t kill_at_ns = INT64_MAX;  // a retiring worker's bound
 
  private:
@@ -124,6 +133,7 @@ class Worker {
   [[nodiscard]] bool receive_result_fds(const ipc::Completion& completion);
   void wipe(std::uint64_t position) noexcept;
   void announce_running();
+  void announce_stack();
 
   WorkerEvents& events_;
   ipc::Channel channel_;
@@ -145,6 +155,8 @@ class Worker {
   ipc::ControlMessage message_;
   std::uint64_t incarnation_;
   std::uint64_t jobs_done_ = 0;
+  std::uint32_t stack_seen_ = 0;  // the version before the one asked for
+  bool stack_asked_ = false;
   Cause killed_for_{};
   State state_ = State::kSpawning;
   bool retire_asked_ = false;

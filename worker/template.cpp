@@ -17,6 +17,8 @@
 #include "worker/modules.h"
 #include "worker/sandbox.h"
 #include "worker/sdk/describe.h"
+#include "worker/stack_probe.h"
+#include "worker/symbols.h"
 
 namespace quern::worker {
 namespace {
@@ -66,6 +68,15 @@ int become_worker(TemplateOptions& options, ipc::ControlMessage& spawn, const st
        .filter = filter});
 }
 
+// False: the template should end.
+bool answer_symbolize(int control, const ipc::ControlMessage& message) {
+  const auto addresses = ipc::decode_addresses(message.body);
+  if (!addresses) return false;
+  const std::string text = symbolize(*addresses);
+  return ipc::send_control(control, {.type = ipc::ControlType::kSymbols, .id = message.header.id}, ipc::as_bytes(text))
+      .has_value();
+}
+
 }  // namespace
 
 int run_template(TemplateOptions options) {
@@ -74,6 +85,7 @@ int run_template(TemplateOptions options) {
   ::signal(SIGINT, SIG_IGN);  // Ctrl-C and systemd's TERM go to the whole group; the supervisor decides
   ::signal(SIGTERM, SIG_IGN);
   ::signal(SIGPIPE, SIG_IGN);
+  prepare_stack_probe();
 
   auto kinds = load_modules(options.modules);
   if (!kinds) {
@@ -97,6 +109,10 @@ int run_template(TemplateOptions options) {
     const auto received = ipc::receive_control(options.control.get(), message);
     if (!received) return 1;
     if (*received == ipc::IoStatus::kClosed) return 0;  // the supervisor needs us no more
+    if (message.header.type == ipc::ControlType::kSymbolize) {
+      if (!answer_symbolize(options.control.get(), message)) return 1;
+      continue;
+    }
     if (message.header.type != ipc::ControlType::kSpawn || message.fds.size() != 3) return 1;
     if (const int threads = thread_count(); threads != 1) {
       // a lock that another thread holds now would stay locked in the worker for ever

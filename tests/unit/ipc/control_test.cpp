@@ -79,5 +79,14 @@ TEST(Control, KindsSurviveTheRoundTrip) {
   EXPECT_TRUE(decode_kind(body)->canary);
 }
 
+TEST(Control, AddressesSurviveTheRoundTrip) {
+  std::vector<std::byte> body;
+  const std::vector<std::uint64_t> addresses{0, 0x7f0012345678, UINT64_MAX};
+  encode_addresses(body, addresses);
+  EXPECT_EQ(decode_addresses(body).value(), addresses);
+  EXPECT_TRUE(decode_addresses({}).value().empty());
+  EXPECT_FALSE(decode_addresses(ByteSpan(body).first(9)));
+}
+
 }  // namespace
 }  // namespace quern::ipc

@@ -232,6 +232,16 @@ std::unique_ptr<FakeWorker> FakeSupervisor::spawn(const ipc::Geometry& geometry)
   return worker;
 }
 
+std::string FakeSupervisor::symbolize(std::span<const std::uint64_t> addresses) {
+  std::vector<std::byte> body;
+  ipc::encode_addresses(body, addresses);
+  (void)ipc::send_control(control(), {.type = ipc::ControlType::kSymbolize, .id = 7}, body).value();
+  receive(control(), message_);
+  if (message_.header.type != ipc::ControlType::kSymbols || message_.header.id != 7)
+    throw std::runtime_error("the template did not answer with names");
+  return std::string(ipc::as_text(message_.body));
+}
+
 void FakeSupervisor::kill_template() { (void)::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0); }
 
 }  // namespace quern::test

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -109,6 +110,9 @@ class FakeSupervisor {
   [[nodiscard]] std::uint32_t kind(std::string_view name) const;
 
   [[nodiscard]] std::unique_ptr<FakeWorker> spawn(const ipc::Geometry& geometry = kTestGeometry);
+
+  // The template's names for code addresses, a line each.
+  [[nodiscard]] std::string symbolize(std::span<const std::uint64_t> addresses);
 
   void close_control() { control_.supervisor.reset(); }
   void kill_template();
