@@ -21,8 +21,8 @@
 //     supervisor: header ids, submission_tail, Descriptor fields, input extents, cancel, lifecycle,
 //                 worker_sleeping -> 0, supervisor_sleeping -> 1, Descriptor.word (Ready, Revoked)
 //     worker:     completion_tail, Completion, ResultPart, output extents, progress*, stack* (from
-//                 its signal handler, worker/stack_probe.h), worker_sleeping -> 1, supervisor_sleeping -> 0,
-//                 Descriptor.word (Taken)
+//                 its signal handler, worker/stack_probe.h), allocation_failed (likewise, worker/memory_note.h),
+//                 worker_sleeping -> 1, supervisor_sleeping -> 0, Descriptor.word (Taken)
 //
 // A wiped input or output extent of a sensitive job is the one exception: after the completion is
 // consumed the slot is the supervisor's, and it zeroes both extents.
@@ -48,7 +48,7 @@
 namespace quern::ipc {
 
 inline constexpr std::uint64_t kChannelMagic = 0x314e52'45555121;  // "!QUERN1" as little-endian text
-inline constexpr std::uint32_t kChannelLayoutVersion = 2;
+inline constexpr std::uint32_t kChannelLayoutVersion = 3;
 inline constexpr std::size_t kCacheLineBytes = 64;
 inline constexpr std::size_t kPageBytes = 4096;
 inline constexpr std::uint32_t kSlotsMax = 1024;
@@ -102,6 +102,7 @@ struct alignas(kPageBytes) ChannelHeader {
   std::atomic<std::uint32_t> stack_depth;                             // <= kStackFramesMax
   std::atomic<std::uint64_t> stack_position;                          // of the job whose stack it is
   std::array<std::atomic<std::uint64_t>, kStackFramesMax> stack;  // innermost first: where it is, then return addresses
+  std::atomic<std::uint32_t> allocation_failed;                   // 1: the worker dies after an allocation had failed
 };
 
 struct alignas(kCacheLineBytes) Descriptor {

@@ -107,6 +107,9 @@ asio::awaitable<Cause> Worker::mind() {
   Cause cause = ended.index() == 0 ? std::get<0>(ended) : co_await process_->exit();
   while (killed_for_.kind != CauseKind::kChannelCorrupt && drain() == Turn::kMore) {
   }
+  if (cause.kind == CauseKind::kSignaled && channel_.header().allocation_failed.load(std::memory_order_acquire) == 1) {
+    cause = {CauseKind::kOutOfMemory, 0};  // its own word, worker/memory_note.h
+  }
   if (killed_for_.kind != CauseKind::kNone) cause = killed_for_;
   state_ = State::kDead;
   co_return cause;

@@ -11,6 +11,7 @@
 #include "ipc/doorbell.h"
 #include "ipc/submission_ring.h"
 #include "worker/job_run.h"
+#include "worker/memory_note.h"
 #include "worker/stack_probe.h"
 
 namespace quern::worker {
@@ -37,6 +38,9 @@ int run_worker(WorkerOptions options) {
   options.channel.reset();
   if (auto installed = install_stack_probe(channel->header(), options.eventfd.get()); !installed)
     return refuse_to_start(installed.error());
+  if (options.sandbox.memory_bytes_max > 0) {
+    if (auto installed = install_memory_note(channel->header()); !installed) return refuse_to_start(installed.error());
+  }
   const std::array<int, 2> keep{options.eventfd.get(), options.control.get()};
   if (auto entered = enter_sandbox(options.sandbox, options.filter, keep); !entered)
     return refuse_to_start(entered.error());

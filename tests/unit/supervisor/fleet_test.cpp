@@ -79,5 +79,20 @@ TEST(FleetStack, HasNoNamesWithoutItsTemplate) {
   EXPECT_EQ(names->error().code, ErrorCode::kUnavailable);
 }
 
+TEST(FleetMemory, AWorkerThatDiesOfAFailedAllocationDiesOfMemory) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer's allocator dies in its own way";
+#endif
+  FleetOptions options;
+  options.template_options.memory_bytes_max = 64U << 20;
+  FleetHarness harness(std::move(options));
+  harness.give("debug.allocate", R"({"bytes":1e9,"on_failure":"abort"})");
+  harness.run_until([&] { return harness.deaths.size() == 1 && !harness.serving.empty(); });
+  EXPECT_EQ(harness.deaths[0].kind, CauseKind::kOutOfMemory);
+  harness.give("debug.crash", R"({"signal":6})");
+  harness.run_until([&] { return harness.deaths.size() == 2; });
+  EXPECT_EQ(harness.deaths[1], (Cause{CauseKind::kSignaled, SIGABRT}));
+}
+
 }  // namespace
 }  // namespace quern::supervisor

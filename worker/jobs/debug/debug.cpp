@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -82,8 +84,21 @@ void crash(sdk::Job& job) {
   job.output().write(fmt::format("survived attempt {}\n", job.attempt()));
 }
 
+// As libraries do that never expect a null pointer, or never an exception.
+void allocate_or_die(std::size_t bytes, std::string_view on_failure) noexcept {
+  if (on_failure == "terminate") {
+    ::operator delete(::operator new(bytes));
+    return;
+  }
+  auto* memory = static_cast<char*>(std::malloc(bytes));
+  if (memory == nullptr && on_failure == "abort") std::abort();
+  *static_cast<char volatile*>(memory) = 1;
+  std::free(memory);
+}
+
 void allocate(sdk::Job& job) {
   const auto bytes = static_cast<std::size_t>(job.integer("bytes"));
+  if (job.string("on_failure") != "error") allocate_or_die(bytes, job.string("on_failure"));
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   auto* first = static_cast<char*>(memory);
@@ -230,7 +245,12 @@ sdk::Module describe_kinds() {
                        .help = "how much",
                        .required = true,
                        .min = 1,
-                       .max = 1e12}},
+                       .max = 1e12},
+                      {.name = "on_failure",
+                       .type = ParamType::kString,
+                       .help = "what to do when there is not as much",
+                       .fallback = "error",
+                       .choices = {"error", "abort", "crash", "terminate"}}},
            .input = none,
            .output = "the number of bytes",
            .run = allocate},
