@@ -173,7 +173,7 @@ void Fleet::on_spawned(std::uint64_t incarnation, pid_t pid, unique_fd pidfd) {
   auto process = std::make_unique<Process>(io_, registry_, pid, std::move(pidfd));
   Worker* worker = find(incarnation);
   if (worker == nullptr) return;  // given up meanwhile; ~Process ends it
-  worker->attach(std::move(process));
+  worker->attach(std::move(process), confine(pid));
   if (death_noticed_ns_ != 0) {
     facts_.last_respawn_ns = now_ns() - death_noticed_ns_;
     ++facts_.respawns;
@@ -186,6 +186,28 @@ void Fleet::on_spawned(std::uint64_t incarnation, pid_t pid, unique_fd pidfd) {
     events_.on_serving(*worker);
   }
   changed_.notify_all();
+}
+
+// Before the worker is given a job. Without its cgroup it still serves, with its limit on address space.
+std::optional<CgroupLeaf> Fleet::confine(pid_t pid) {
+  if (options_.cgroups == nullptr) return std::nullopt;
+  auto leaf = options_.cgroups->make_leaf(options_.template_options.memory_bytes_max);
+  Result<void> added = leaf ? leaf->add(pid) : Result<void>(leaf.error());
+  if (!added) {
+    if (!cgroups_failed_) {
+      log_event(LogLevel::kWarn, "cgroup_failed",
+                {{"pool", options_.template_options.pool}, {"reason", to_string(added.error())}});
+    }
+    cgroups_failed_ = true;
+    return std::nullopt;
+  }
+  cgroups_failed_ = false;
+  return std::move(*leaf);
+}
+
+MemoryCap Fleet::memory_cap() const noexcept {
+  if (options_.template_options.memory_bytes_max == 0) return MemoryCap::kNone;
+  return options_.cgroups != nullptr && !cgroups_failed_ ? MemoryCap::kCgroup : MemoryCap::kRlimit;
 }
 
 void Fleet::on_spawn_failed(std::uint64_t incarnation, int error_number) {

@@ -28,6 +28,7 @@
 #include "ipc/channel.h"
 #include "supervisor/async_event.h"
 #include "supervisor/backoff.h"
+#include "supervisor/cgroup.h"
 #include "supervisor/process.h"
 #include "supervisor/template_process.h"
 #include "supervisor/worker.h"
@@ -38,6 +39,7 @@ struct FleetOptions {
   TemplateOptions template_options;
   ipc::Geometry geometry{};
   std::uint32_t workers = 1;
+  Cgroups* cgroups = nullptr;  // where each worker gets a cgroup of its own; null: there are none. Outlives the fleet
 };
 
 class FleetEvents {
@@ -89,6 +91,8 @@ class Fleet final : private TemplateEvents {
   [[nodiscard]] std::uint32_t target() const noexcept { return options_.workers; }
   [[nodiscard]] const FleetFacts& facts() const noexcept { return facts_; }
   [[nodiscard]] Backoff::Duration backoff_delay() const noexcept { return backoff_.delay(); }
+  // What bounds the workers' memory: the cgroup when the pool has a cap and there are cgroups, else the address space.
+  [[nodiscard]] MemoryCap memory_cap() const noexcept;
   [[nodiscard]] bool template_alive() const noexcept { return template_ != nullptr; }
 
  private:
@@ -103,6 +107,7 @@ class Fleet final : private TemplateEvents {
   [[nodiscard]] boost::asio::awaitable<void> mind_worker(Worker& worker);
   [[nodiscard]] boost::asio::awaitable<void> replace(std::uint64_t incarnation);
 
+  [[nodiscard]] std::optional<CgroupLeaf> confine(pid_t pid);
   void fill();
   Worker* spawn_one();
   void retry_later(Backoff::Duration delay);
@@ -128,6 +133,7 @@ class Fleet final : private TemplateEvents {
   std::uint64_t next_incarnation_ = 1;
   bool restarting_ = false;
   bool stopping_ = false;
+  bool cgroups_failed_ = false;
 
   Backoff backoff_;
   Backoff template_backoff_;

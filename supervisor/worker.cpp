@@ -78,8 +78,9 @@ void Worker::spawn_sent() {
   worker_control_.reset();
 }
 
-void Worker::attach(std::unique_ptr<Process> process) {
+void Worker::attach(std::unique_ptr<Process> process, std::optional<CgroupLeaf> cgroup) {
   process_ = std::move(process);
+  if (cgroup) cgroup_.emplace(std::move(*cgroup));
   state_ = State::kServing;
 }
 
@@ -97,6 +98,7 @@ void Worker::retire() noexcept {
 
 void Worker::kill(Cause why) noexcept {
   if (killed_for_.kind == CauseKind::kNone) killed_for_ = why;
+  if (cgroup_) (void)cgroup_->kill();
   if (process_) process_->kill(SIGKILL);
 }
 
@@ -109,6 +111,12 @@ asio::awaitable<Cause> Worker::mind() {
   }
   if (cause.kind == CauseKind::kSignaled && channel_.header().allocation_failed.load(std::memory_order_acquire) == 1) {
     cause = {CauseKind::kOutOfMemory, 0};  // its own word, worker/memory_note.h
+  }
+  if (cgroup_) {
+    (void)cgroup_->kill();  // whatever it has left behind
+    if (cause == Cause{CauseKind::kSignaled, SIGKILL} && cgroup_->oom_kills() > 0) {
+      cause = {CauseKind::kOutOfMemory, 0};
+    }
   }
   if (killed_for_.kind != CauseKind::kNone) cause = killed_for_;
   state_ = State::kDead;

@@ -26,6 +26,7 @@
 #include "ipc/completion_ring.h"
 #include "ipc/control.h"
 #include "ipc/submission_ring.h"
+#include "supervisor/cgroup.h"
 #include "supervisor/job.h"
 #include "supervisor/process.h"
 
@@ -68,14 +69,15 @@ class Worker {
   // The template has the descriptors now; ours of the worker's ends are closed, so that the death of
   // the worker is the end of the control socket.
   void spawn_sent();
-  void attach(std::unique_ptr<Process> process);
+  // `cgroup`: its own, when there is one; the process is in it.
+  void attach(std::unique_ptr<Process> process, std::optional<CgroupLeaf> cgroup = std::nullopt);
   // The template died and nobody knows whether this worker was born: if it was, it exits.
   void abandon() noexcept;
   // From attach() until the process is gone and its last answers are handed up. Returns why it died.
   [[nodiscard]] boost::asio::awaitable<Cause> mind();
   // Asks the worker to exit once it has finished what it was given.
   void retire() noexcept;
-  // SIGKILL; `why` becomes the cause of death.
+  // SIGKILL, to all of its cgroup when it has one; `why` becomes the cause of death.
   void kill(Cause why) noexcept;
 
   // ---- Jobs (the pool's business)
@@ -142,6 +144,7 @@ class Worker {
   std::vector<Job*> jobs_;          // by slot; null: free, or revoked
   std::vector<std::uint8_t> wipe_;  // by slot: what lies there is secret
   std::unique_ptr<Process> process_;
+  std::optional<CgroupLeaf> cgroup_;
   boost::asio::posix::stream_descriptor eventfd_;
   unique_fd control_;
   // until spawn_sent
