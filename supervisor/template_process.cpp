@@ -44,6 +44,7 @@ Result<std::unique_ptr<TemplateProcess>> TemplateProcess::start(asio::io_context
     arguments.emplace_back("--memory-bytes-max");
     arguments.push_back(std::to_string(options.memory_bytes_max));
   }
+  if (options.processes) arguments.emplace_back("--allow-processes");
   auto spawned = spawn_executable(options.worker_path, arguments, control->child);
   if (!spawned) return spawned.error();
   return std::unique_ptr<TemplateProcess>(

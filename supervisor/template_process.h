@@ -29,6 +29,7 @@ struct TemplateOptions {
   std::string worker_path;
   std::vector<std::string> module_paths;
   std::uint64_t memory_bytes_max = 0;  // of each worker; 0: no limit
+  bool processes = false;              // jobs may start programs, see supervisor/process_tree.h
 };
 
 struct LoadedKind {

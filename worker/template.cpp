@@ -59,13 +59,14 @@ int become_worker(TemplateOptions& options, ipc::ControlMessage& spawn, const st
                   const FilterProgram& filter) {
   if (!die_with_supervisor(options.supervisor_pid)) return 1;
   options.control.reset();
-  return run_worker(
-      {.channel = std::move(spawn.fds[0]),
-       .eventfd = std::move(spawn.fds[1]),
-       .control = std::move(spawn.fds[2]),
-       .kinds = kinds,
-       .sandbox = {.supervisor_pid = options.supervisor_pid, .memory_bytes_max = options.memory_bytes_max},
-       .filter = filter});
+  return run_worker({.channel = std::move(spawn.fds[0]),
+                     .eventfd = std::move(spawn.fds[1]),
+                     .control = std::move(spawn.fds[2]),
+                     .kinds = kinds,
+                     .sandbox = {.supervisor_pid = options.supervisor_pid,
+                                 .memory_bytes_max = options.memory_bytes_max,
+                                 .processes = options.processes},
+                     .filter = filter});
 }
 
 // False: the template should end.
@@ -94,7 +95,7 @@ int run_template(TemplateOptions options) {
   }
   const sdk::Kind health = make_health_kind(options.pool, *kinds);
   kinds->push_back(&health);
-  const auto filter = build_filter();
+  const auto filter = build_filter(options.processes, options.supervisor_pid);
   if (!filter) {
     report_failure(options.control.get(), to_string(filter.error()));
     return 1;

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -148,6 +149,30 @@ void forbidden(sdk::Job& job) {
     if (child < 0) throw sdk::JobError(sdk::JobErrorCode::kInternal, "fork was refused");
   }
   job.output().write("was allowed\n");
+}
+
+[[noreturn]] void live_as_child(std::int64_t ms, bool daemonize) {
+  if (daemonize) {
+    ::setsid();
+    if (::fork() != 0) ::_exit(0);
+  }
+  sleep_until(Clock::now() + milliseconds(ms), nullptr);
+  ::_exit(0);
+}
+
+// Leaves its children behind; with `daemonize` they are nobody's.
+void fork_children(sdk::Job& job) {
+  sigset_t all;
+  ::sigfillset(&all);
+  if (job.boolean("block_term")) ::sigprocmask(SIG_BLOCK, &all, nullptr);
+  for (std::int64_t i = 0; i < job.integer("children"); ++i) {
+    const pid_t child = ::fork();
+    if (child < 0) throw sdk::JobError(sdk::JobErrorCode::kInternal, "fork was refused");
+    if (child == 0) live_as_child(job.integer("ms"), job.boolean("daemonize"));
+    if (job.boolean("daemonize")) ::waitpid(child, nullptr, 0);
+  }
+  sleep_until(Clock::now() + milliseconds(job.integer("ms")), nullptr);
+  job.output().write(fmt::format("{}\n", job.integer("children")));
 }
 
 void produce(sdk::Job& job) {
@@ -299,6 +324,26 @@ sdk::Module describe_kinds() {
            .input = none,
            .output = "a line of text, when it was allowed",
            .run = forbidden},
+          {.name = "debug.fork",
+           .summary = "Starts children that live as long as itself, whatever anyone asks",
+           .params = {{.name = "children",
+                       .type = ParamType::kInteger,
+                       .help = "how many",
+                       .fallback = 1,
+                       .min = 1,
+                       .max = 100},
+                      milliseconds_param(1000),
+                      {.name = "daemonize",
+                       .type = ParamType::kBoolean,
+                       .help = "each in a session of its own, and an orphan",
+                       .fallback = false},
+                      {.name = "block_term",
+                       .type = ParamType::kBoolean,
+                       .help = "with all signals blocked",
+                       .fallback = false}},
+           .input = none,
+           .output = "how many",
+           .run = fork_children},
           {.name = "debug.produce",
            .summary = "Returns a result of a given size: byte i is i mod 251",
            .params = {{.name = "bytes",
