@@ -123,6 +123,7 @@ Result<CgroupLeaf> Cgroups::make_leaf(std::uint64_t memory_bytes_max) {
   const std::string leaf = fmt::format("{}/worker-{}-{}", directory_, ::getpid(), next_leaf_++);
   if (::mkdir(leaf.c_str(), 0755) != 0) return system_error("mkdir", leaf, errno);
   CgroupLeaf made(*this, leaf);
+  (void)write_file(leaf + "/pids.max", std::to_string(kProcessesMax));  // absent without the pids controller
   if (memory_bytes_max == 0) return made;
   if (auto set = write_file(leaf + "/memory.max", std::to_string(memory_bytes_max + kCopiesBytes)); !set)
     return set.error();

@@ -9,6 +9,7 @@
 //       supervisor/             quernd and the templates
 //       worker-PID-N/           one worker and its descendants
 //         memory.max            the pool's memory_bytes_max and kCopiesBytes
+//         pids.max            kProcessesMax, so that a job that forks and forks fails by itself
 //         memory.swap.max       0, memory.oom.group 1: what exceeds it dies, all of it, at once
 //         memory.events         oom_kill > 0 after its death: the cause was memory
 //         cgroup.kill           1 ends whatever is left
@@ -37,6 +38,8 @@ namespace quern::supervisor {
 // A worker's own copies of its template's pages, its page tables and the like, which its cgroup counts
 // and memory_bytes_max does not mean.
 inline constexpr std::uint64_t kCopiesBytes = 64U << 20;
+
+inline constexpr std::uint32_t kProcessesMax = 1024;
 
 // Where to look; other places in tests.
 struct CgroupPaths {

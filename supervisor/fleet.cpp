@@ -49,6 +49,9 @@ Fleet::Fleet(asio::io_context& io, ChildRegistry& registry, FleetOptions options
 // ---- The template ----------------------------------------------------------------------------------
 
 asio::awaitable<Result<std::vector<LoadedKind>>> Fleet::start() {
+  if (options_.template_options.processes) {
+    if (const auto adopts = adopt_orphans(registry_, processes_); !adopts) co_return adopts.error();
+  }
   auto started = TemplateProcess::start(io_, registry_, options_.template_options);
   if (!started) co_return started.error();
   auto kinds = co_await (*started)->load();
@@ -69,14 +72,13 @@ asio::awaitable<void> Fleet::mind_template(std::unique_ptr<TemplateProcess> proc
   const Cause cause = co_await process->mind(*this);
   --templates_alive_;
   const bool current = template_ == process.get();
-  if (current) {
-    template_ = nullptr;
-    std::erase_if(workers_, [](const auto& worker) {
-      if (worker->state() != Worker::State::kSpawning) return false;
-      worker->abandon();
-      return true;
-    });
-  }
+  if (current) template_ = nullptr;
+  std::erase_if(workers_, [&](const auto& worker) {
+    if (worker->state() != Worker::State::kSpawning || worker->template_pid != process->pid()) return false;
+    worker->abandon();
+    registry_.birth_settled();
+    return true;
+  });
   if (current && !stopping_) {
     log_event(LogLevel::kWarn, "template_died",
               {{"pool", options_.template_options.pool}, {"pid", process->pid()}, {"cause", describe(cause)}});
@@ -159,6 +161,7 @@ Worker* Fleet::spawn_one() {
   }
   ++next_incarnation_;
   (*worker)->spawn_requested_ns = now_ns();
+  registry_.birth_asked();
   return workers_.emplace_back(std::move(*worker)).get();
 }
 
@@ -173,7 +176,8 @@ void Fleet::on_spawned(std::uint64_t incarnation, pid_t pid, unique_fd pidfd) {
   auto process = std::make_unique<Process>(io_, registry_, pid, std::move(pidfd));
   Worker* worker = find(incarnation);
   if (worker == nullptr) return;  // given up meanwhile; ~Process ends it
-  worker->attach(std::move(process), confine(pid));
+  registry_.birth_settled();
+  worker->attach(std::move(process), confine(pid), options_.template_options.processes ? &processes_ : nullptr);
   if (death_noticed_ns_ != 0) {
     facts_.last_respawn_ns = now_ns() - death_noticed_ns_;
     ++facts_.respawns;
@@ -215,6 +219,7 @@ void Fleet::on_spawn_failed(std::uint64_t incarnation, int error_number) {
   if (worker == nullptr) return;
   log_event(LogLevel::kError, "spawn_failed",
             {{"pool", options_.template_options.pool}, {"reason", std::string(::strerrordesc_np(error_number))}});
+  registry_.birth_settled();
   erase(*worker);
   retry_later(kRetryDelay);
   changed_.notify_all();
@@ -228,7 +233,16 @@ asio::awaitable<void> Fleet::mind_worker(Worker& worker) {
   events_.on_dead(worker, cause);
   if (cause.kind != CauseKind::kRecycled) record_death(worker, cause);
   erase(worker);
+  if (options_.template_options.processes && !clearing_up_) asio::co_spawn(io_, clear_up(), asio::detached);
   fill();
+  changed_.notify_all();
+}
+
+// One at a time: whatever a later death leaves behind is seen by the one that is at it.
+asio::awaitable<void> Fleet::clear_up() {
+  clearing_up_ = true;
+  co_await end_strangers(io_, registry_, processes_);
+  clearing_up_ = false;
   changed_.notify_all();
 }
 
@@ -340,7 +354,7 @@ void Fleet::kill_all(Cause why) noexcept {
 }
 
 asio::awaitable<void> Fleet::stopped() {
-  while (!workers_.empty() || templates_alive_ > 0) co_await changed_.wait();
+  while (!workers_.empty() || templates_alive_ > 0 || clearing_up_) co_await changed_.wait();
 }
 
 Worker* Fleet::find(std::uint64_t incarnation) const noexcept {

@@ -6,6 +6,8 @@
 //
 // - A death is answered by a replacement at once; deaths in a row back off (backoff.h).
 // - A template that dies is started again; its workers live on. What was being born is given up.
+// - Where jobs may start programs, what a worker leaves behind is ended after its death
+//   (process_tree.h); stopped() waits for that.
 // - restart() replaces template and workers one by one, each replacement serving before its
 //   predecessor retires.
 //
@@ -30,6 +32,7 @@
 #include "supervisor/backoff.h"
 #include "supervisor/cgroup.h"
 #include "supervisor/process.h"
+#include "supervisor/process_tree.h"
 #include "supervisor/template_process.h"
 #include "supervisor/worker.h"
 
@@ -107,6 +110,7 @@ class Fleet final : private TemplateEvents {
   [[nodiscard]] boost::asio::awaitable<void> mind_worker(Worker& worker);
   [[nodiscard]] boost::asio::awaitable<void> replace(std::uint64_t incarnation);
 
+  [[nodiscard]] boost::asio::awaitable<void> clear_up();
   [[nodiscard]] std::optional<CgroupLeaf> confine(pid_t pid);
   void fill();
   Worker* spawn_one();
@@ -124,6 +128,7 @@ class Fleet final : private TemplateEvents {
   WorkerEvents& worker_events_;
   FleetEvents& events_;
 
+  ProcFs processes_;                     // of the machine; looked at where jobs may start programs
   TemplateProcess* template_ = nullptr;  // owned by its mind_template coroutine
   std::vector<std::unique_ptr<Worker>> workers_;
   std::map<std::uint64_t, std::optional<std::vector<std::string>>> symbols_;  // asked for, and come
@@ -134,6 +139,7 @@ class Fleet final : private TemplateEvents {
   bool restarting_ = false;
   bool stopping_ = false;
   bool cgroups_failed_ = false;
+  bool clearing_up_ = false;
 
   Backoff backoff_;
   Backoff template_backoff_;

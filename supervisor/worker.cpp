@@ -78,9 +78,10 @@ void Worker::spawn_sent() {
   worker_control_.reset();
 }
 
-void Worker::attach(std::unique_ptr<Process> process, std::optional<CgroupLeaf> cgroup) {
+void Worker::attach(std::unique_ptr<Process> process, std::optional<CgroupLeaf> cgroup, ProcessTable* tree) {
   process_ = std::move(process);
   if (cgroup) cgroup_.emplace(std::move(*cgroup));
+  tree_ = tree;
   state_ = State::kServing;
 }
 
@@ -98,7 +99,8 @@ void Worker::retire() noexcept {
 
 void Worker::kill(Cause why) noexcept {
   if (killed_for_.kind == CauseKind::kNone) killed_for_ = why;
-  if (cgroup_) (void)cgroup_->kill();
+  const bool killed_whole = cgroup_ && cgroup_->kill();
+  if (tree_ != nullptr && process_ && !killed_whole && state_ != State::kDead) kill_tree(*tree_, process_->pid());
   if (process_) process_->kill(SIGKILL);
 }
 

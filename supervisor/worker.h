@@ -29,6 +29,7 @@
 #include "supervisor/cgroup.h"
 #include "supervisor/job.h"
 #include "supervisor/process.h"
+#include "supervisor/process_tree.h"
 
 namespace quern::supervisor {
 
@@ -69,15 +70,17 @@ class Worker {
   // The template has the descriptors now; ours of the worker's ends are closed, so that the death of
   // the worker is the end of the control socket.
   void spawn_sent();
-  // `cgroup`: its own, when there is one; the process is in it.
-  void attach(std::unique_ptr<Process> process, std::optional<CgroupLeaf> cgroup = std::nullopt);
+  // `cgroup`: its own, when there is one; the process is in it. `tree`: where to find what its jobs started, when
+  // they may; outlives the worker.
+  void attach(std::unique_ptr<Process> process, std::optional<CgroupLeaf> cgroup = std::nullopt,
+              ProcessTable* tree = nullptr);
   // The template died and nobody knows whether this worker was born: if it was, it exits.
   void abandon() noexcept;
   // From attach() until the process is gone and its last answers are handed up. Returns why it died.
   [[nodiscard]] boost::asio::awaitable<Cause> mind();
   // Asks the worker to exit once it has finished what it was given.
   void retire() noexcept;
-  // SIGKILL, to all of its cgroup when it has one; `why` becomes the cause of death.
+  // SIGKILL, to all that it has started too; `why` becomes the cause of death.
   void kill(Cause why) noexcept;
 
   // ---- Jobs (the pool's business)
@@ -145,6 +148,7 @@ class Worker {
   std::vector<std::uint8_t> wipe_;  // by slot: what lies there is secret
   std::unique_ptr<Process> process_;
   std::optional<CgroupLeaf> cgroup_;
+  ProcessTable* tree_ = nullptr;
   boost::asio::posix::stream_descriptor eventfd_;
   unique_fd control_;
   // until spawn_sent

@@ -25,7 +25,9 @@ class FleetHarness final : public WorkerEvents, public FleetEvents {
     boost::asio::co_spawn(io, start(), boost::asio::detached);
     run_until([&] { return !serving.empty(); });
   }
-  ~FleetHarness() {
+  ~FleetHarness() { stop(); }
+
+  void stop() {
     fleet.kill_all({CauseKind::kSupervisorStopping, 0});
     fleet.stop();
     bool stopped = false;
