@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <bit>
 #include <new>
 #include <utility>
@@ -121,6 +122,38 @@ bool load_progress(const ChannelHeader& header, std::uint64_t position, Progress
     if (header.progress_version.load(std::memory_order_relaxed) != before) continue;
     if (before == 0 || at != position) return false;
     progress = {done, total};
+    return true;
+  }
+  return false;
+}
+
+// The same protocol. The handler's own signal is blocked while it runs, so it is the only writer.
+void store_stack(ChannelHeader& header, std::uint64_t position, std::span<void* const> frames) noexcept {
+  const auto version = header.stack_version.load(std::memory_order_relaxed);
+  const std::size_t depth = std::min(frames.size(), kStackFramesMax);
+  header.stack_version.store(version + 1, std::memory_order_relaxed);
+  header.stack_position.store(position, std::memory_order_release);
+  header.stack_depth.store(static_cast<std::uint32_t>(depth), std::memory_order_release);
+  for (std::size_t i = 0; i < depth; ++i) {
+    header.stack[i].store(reinterpret_cast<std::uint64_t>(frames[i]), std::memory_order_release);
+  }
+  header.stack_version.store(version + 2, std::memory_order_seq_cst);
+}
+
+bool load_stack(const ChannelHeader& header, std::uint64_t position, StackView& stack) noexcept {
+  constexpr int kTries = 4;
+  for (int i = 0; i < kTries; ++i) {
+    const auto before = header.stack_version.load(std::memory_order_seq_cst);
+    if (before % 2 != 0) continue;
+    const auto at = header.stack_position.load(std::memory_order_acquire);
+    const auto depth = header.stack_depth.load(std::memory_order_acquire);
+    if (depth > kStackFramesMax) return false;
+    for (std::size_t frame = 0; frame < depth; ++frame) {
+      stack.addresses[frame] = header.stack[frame].load(std::memory_order_acquire);
+    }
+    if (header.stack_version.load(std::memory_order_relaxed) != before) continue;
+    if (before == 0 || at != position) return false;
+    stack.depth = depth;
     return true;
   }
   return false;

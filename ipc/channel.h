@@ -20,7 +20,8 @@
 //
 //     supervisor: header ids, submission_tail, Descriptor fields, input extents, cancel, lifecycle,
 //                 worker_sleeping -> 0, supervisor_sleeping -> 1, Descriptor.word (Ready, Revoked)
-//     worker:     completion_tail, Completion, ResultPart, output extents, progress*,
+//     worker:     completion_tail, Completion, ResultPart, output extents, progress*, stack* (from
+//                 its signal handler, worker/stack_probe.h), allocation_failed (likewise, worker/memory_note.h),
 //                 worker_sleeping -> 1, supervisor_sleeping -> 0, Descriptor.word (Taken)
 //
 // A wiped input or output extent of a sensitive job is the one exception: after the completion is
@@ -34,6 +35,7 @@
 // sleeping and waking in doorbell.h.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -46,13 +48,14 @@
 namespace quern::ipc {
 
 inline constexpr std::uint64_t kChannelMagic = 0x314e52'45555121;  // "!QUERN1" as little-endian text
-inline constexpr std::uint32_t kChannelLayoutVersion = 1;
+inline constexpr std::uint32_t kChannelLayoutVersion = 3;
 inline constexpr std::size_t kCacheLineBytes = 64;
 inline constexpr std::size_t kPageBytes = 4096;
 inline constexpr std::uint32_t kSlotsMax = 1024;
 inline constexpr std::uint32_t kExtentBytesMax = 16U << 20;
 inline constexpr std::size_t kResultPartsMax = 64;
 inline constexpr std::size_t kResultPartNameBytesMax = 47;
+inline constexpr std::size_t kStackFramesMax = 64;
 
 // How many jobs a channel holds, and how many bytes of each fit in its arena. The supervisor's choice.
 struct Geometry {
@@ -95,6 +98,11 @@ struct alignas(kPageBytes) ChannelHeader {
   std::atomic<std::uint64_t> progress_position;
   std::atomic<std::uint64_t> progress_done;
   std::atomic<std::uint64_t> progress_total;
+  alignas(kCacheLineBytes) std::atomic<std::uint32_t> stack_version;  // odd while being written (a seqlock)
+  std::atomic<std::uint32_t> stack_depth;                             // <= kStackFramesMax
+  std::atomic<std::uint64_t> stack_position;                          // of the job whose stack it is
+  std::array<std::atomic<std::uint64_t>, kStackFramesMax> stack;  // innermost first: where it is, then return addresses
+  std::atomic<std::uint32_t> allocation_failed;                   // 1: the worker dies after an allocation had failed
 };
 
 struct alignas(kCacheLineBytes) Descriptor {
@@ -183,5 +191,18 @@ struct ProgressView {
 };
 void store_progress(ChannelHeader& header, std::uint64_t position, ProgressView progress) noexcept;
 [[nodiscard]] bool load_progress(const ChannelHeader& header, std::uint64_t position, ProgressView& progress) noexcept;
+
+// The running job's stack, likewise. store_stack is called in a signal handler: it makes no call and
+// allocates nothing. What is over kStackFramesMax is left out.
+//
+// Its last store is seq_cst, as are the supervisor's loads of stack_version and both sides' accesses of
+// supervisor_sleeping: either the handler sees that the supervisor is about to sleep and rings, or the
+// supervisor sees the stack (the argument of doorbell.h).
+struct StackView {
+  std::uint32_t depth = 0;
+  std::array<std::uint64_t, kStackFramesMax> addresses{};
+};
+void store_stack(ChannelHeader& header, std::uint64_t position, std::span<void* const> frames) noexcept;
+[[nodiscard]] bool load_stack(const ChannelHeader& header, std::uint64_t position, StackView& stack) noexcept;
 
 }  // namespace quern::ipc

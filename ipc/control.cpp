@@ -7,10 +7,17 @@
 #include <cstring>
 
 namespace quern::ipc {
+namespace {
+
+// A kind's flags.
+constexpr std::uint8_t kSensitive = 1;
+constexpr std::uint8_t kCanary = 2;
+
+}  // namespace
 
 void encode_kind(std::vector<std::byte>& out, const KindAnnouncement& kind) {
   ByteWriter writer(out);
-  writer.number(static_cast<std::uint8_t>(kind.sensitive ? 1 : 0));
+  writer.number(static_cast<std::uint8_t>((kind.sensitive ? kSensitive : 0) | (kind.canary ? kCanary : 0)));
   writer.number(static_cast<std::uint8_t>(kind.name.size()));
   writer.text(kind.name);
   writer.text(kind.description_json);
@@ -20,12 +27,28 @@ Result<KindAnnouncement> decode_kind(ByteSpan body) {
   ByteReader in(body);
   const auto flags = in.number<std::uint8_t>();
   const auto name_bytes = in.number<std::uint8_t>();
-  KindAnnouncement kind{.sensitive = (flags & 1) != 0, .name = in.text(name_bytes)};
+  KindAnnouncement kind{
+      .sensitive = (flags & kSensitive) != 0, .canary = (flags & kCanary) != 0, .name = in.text(name_bytes)};
   kind.description_json = as_text(in.rest());
   if (!in.ok() || kind.name.empty()) {
     return Error{.code = ErrorCode::kProtocolError, .message = "a template announced a malformed kind"};
   }
   return kind;
+}
+
+void encode_addresses(std::vector<std::byte>& out, std::span<const std::uint64_t> addresses) {
+  ByteWriter writer(out);
+  for (const std::uint64_t address : addresses) writer.number(address);
+}
+
+Result<std::vector<std::uint64_t>> decode_addresses(ByteSpan body) {
+  if (body.size() % sizeof(std::uint64_t) != 0) {
+    return Error{.code = ErrorCode::kProtocolError, .message = "a list of addresses is cut short"};
+  }
+  ByteReader in(body);
+  std::vector<std::uint64_t> addresses(body.size() / sizeof(std::uint64_t));
+  for (std::uint64_t& address : addresses) address = in.number<std::uint64_t>();
+  return addresses;
 }
 
 Result<IoResult> send_control(int socket, const ControlHeader& header, ByteSpan body, std::span<const int> fds) {

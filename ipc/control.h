@@ -7,6 +7,8 @@
 //                              or kLoadFailed{text} and exit 1;
 //                              kSpawned{id: incarnation, value: pid; fd: pidfd} or
 //                              kSpawnFailed{id: incarnation, value: errno}
+//     supervisor -> template   kSymbolize{id; body: code addresses}: names for them, of a worker that it forked
+//     template -> supervisor   kSymbols{id; text: a line each, in their order}
 //     supervisor -> worker     kJobFds{id: position; fds}    before the descriptor is published
 //     worker -> supervisor     kResultFds{id: position; fds} before the completion is published
 //
@@ -24,6 +26,8 @@
 // The supervisor trusts a template (it runs no job and reads no client's byte), but checks lengths all
 // the same. It trusts nothing from a worker: a bad message costs the worker its life.
 #pragma once
+
+#include <signal.h>
 
 #include <cstdint>
 #include <span>
@@ -48,6 +52,8 @@ enum class ControlType : std::uint32_t {
   kSpawnFailed = 6,
   kJobFds = 7,
   kResultFds = 8,
+  kSymbolize = 9,
+  kSymbols = 10,
 };
 
 struct ControlHeader {
@@ -63,14 +69,23 @@ struct ControlMessage {
   std::vector<unique_fd> fds{};
 };
 
-// kKind's body: u8 flags (bit 0: sensitive), u8 name_bytes, name, then the kind's JSON description.
+// kKind's body: u8 flags (bit 0: sensitive, bit 1: canary), u8 name_bytes, name, then the kind's JSON description.
 struct KindAnnouncement {
   bool sensitive = false;
+  bool canary = false;  // the pool's health kind, which the template adds to those of its modules
   std::string_view name{};
   std::string_view description_json{};
 };
 void encode_kind(std::vector<std::byte>& out, const KindAnnouncement& kind);
 [[nodiscard]] Result<KindAnnouncement> decode_kind(ByteSpan body);
+
+// kSymbolize's body: u64 each.
+void encode_addresses(std::vector<std::byte>& out, std::span<const std::uint64_t> addresses);
+[[nodiscard]] Result<std::vector<std::uint64_t>> decode_addresses(ByteSpan body);
+
+// The signal that asks a worker for the stack of its running job (worker/stack_probe.h). A worker that
+// is not ready for it ignores it.
+[[nodiscard]] inline int stack_signal() noexcept { return SIGRTMIN + 1; }
 
 // Sends one packet. kWouldBlock when the socket is non-blocking and full; nothing was sent then.
 [[nodiscard]] Result<IoResult> send_control(int socket, const ControlHeader& header, ByteSpan body = {},

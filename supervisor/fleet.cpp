@@ -56,6 +56,9 @@ Fleet::Fleet(asio::io_context& io, ChildRegistry& registry, FleetOptions options
 // ---- The template ----------------------------------------------------------------------------------
 
 asio::awaitable<Result<std::vector<LoadedKind>>> Fleet::start() {
+  if (options_.template_options.processes) {
+    if (const auto adopts = adopt_orphans(registry_, processes_); !adopts) co_return adopts.error();
+  }
   auto started = TemplateProcess::start(io_, registry_, options_.template_options);
   if (!started) co_return started.error();
   auto kinds = co_await (*started)->load();
@@ -76,14 +79,13 @@ asio::awaitable<void> Fleet::mind_template(std::unique_ptr<TemplateProcess> proc
   const Cause cause = co_await process->mind(*this);
   --templates_alive_;
   const bool current = template_ == process.get();
-  if (current) {
-    template_ = nullptr;
-    std::erase_if(workers_, [](const auto& worker) {
-      if (worker->state() != Worker::State::kSpawning) return false;
-      worker->abandon();
-      return true;
-    });
-  }
+  if (current) template_ = nullptr;
+  std::erase_if(workers_, [&](const auto& worker) {
+    if (worker->state() != Worker::State::kSpawning || worker->template_pid != process->pid()) return false;
+    worker->abandon();
+    registry_.birth_settled();
+    return true;
+  });
   if (current && !stopping_) {
     log_event(LogLevel::kWarn, "template_died",
               {{"pool", options_.template_options.pool}, {"pid", process->pid()}, {"cause", describe(cause)}});
@@ -117,6 +119,29 @@ asio::awaitable<void> Fleet::revive_template() {
   }
 }
 
+asio::awaitable<Result<std::vector<std::string>>> Fleet::symbolize(const Worker& worker,
+                                                                   std::span<const std::uint64_t> addresses) {
+  const pid_t asked_pid = worker.template_pid;
+  const auto asked_template = [&] { return template_ != nullptr && template_->pid() == asked_pid; };
+  if (!asked_template()) {
+    co_return Error{.code = ErrorCode::kUnavailable, .message = "the template that forked this worker is gone"};
+  }
+  const std::uint64_t id = next_symbols_++;
+  if (const auto asked = template_->request_symbols(id, addresses); !asked) co_return asked.error();
+  symbols_[id] = std::nullopt;
+  while (!symbols_[id] && asked_template()) co_await changed_.wait();
+  const auto found = symbols_.extract(id);
+  if (!found.mapped()) {
+    co_return Error{.code = ErrorCode::kUnavailable, .message = "the template died before it had named the addresses"};
+  }
+  co_return std::move(*found.mapped());
+}
+
+void Fleet::on_symbols(std::uint64_t id, std::vector<std::string> lines) {
+  if (const auto asked = symbols_.find(id); asked != symbols_.end()) asked->second = std::move(lines);
+  changed_.notify_all();
+}
+
 // ---- Births ----------------------------------------------------------------------------------------
 
 void Fleet::fill() {
@@ -147,6 +172,7 @@ Worker* Fleet::spawn_one() {
     const double limit = options_.worker_jobs_max * (1 - kLimitJitter / 2 + kLimitJitter * random());
     (*worker)->jobs_limit = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(limit));
   }
+  registry_.birth_asked();
   return workers_.emplace_back(std::move(*worker)).get();
 }
 
@@ -161,7 +187,8 @@ void Fleet::on_spawned(std::uint64_t incarnation, pid_t pid, unique_fd pidfd) {
   auto process = std::make_unique<Process>(io_, registry_, pid, std::move(pidfd));
   Worker* worker = find(incarnation);
   if (worker == nullptr) return;  // given up meanwhile; ~Process ends it
-  worker->attach(std::move(process));
+  registry_.birth_settled();
+  worker->attach(std::move(process), confine(pid), options_.template_options.processes ? &processes_ : nullptr);
   if (death_noticed_ns_ != 0) {
     facts_.last_respawn_ns = now_ns() - death_noticed_ns_;
     ++facts_.respawns;
@@ -176,11 +203,34 @@ void Fleet::on_spawned(std::uint64_t incarnation, pid_t pid, unique_fd pidfd) {
   changed_.notify_all();
 }
 
+// Before the worker is given a job. Without its cgroup it still serves, with its limit on address space.
+std::optional<CgroupLeaf> Fleet::confine(pid_t pid) {
+  if (options_.cgroups == nullptr) return std::nullopt;
+  auto leaf = options_.cgroups->make_leaf(options_.template_options.memory_bytes_max);
+  Result<void> added = leaf ? leaf->add(pid) : Result<void>(leaf.error());
+  if (!added) {
+    if (!cgroups_failed_) {
+      log_event(LogLevel::kWarn, "cgroup_failed",
+                {{"pool", options_.template_options.pool}, {"reason", to_string(added.error())}});
+    }
+    cgroups_failed_ = true;
+    return std::nullopt;
+  }
+  cgroups_failed_ = false;
+  return std::move(*leaf);
+}
+
+MemoryCap Fleet::memory_cap() const noexcept {
+  if (options_.template_options.memory_bytes_max == 0) return MemoryCap::kNone;
+  return options_.cgroups != nullptr && !cgroups_failed_ ? MemoryCap::kCgroup : MemoryCap::kRlimit;
+}
+
 void Fleet::on_spawn_failed(std::uint64_t incarnation, int error_number) {
   Worker* worker = find(incarnation);
   if (worker == nullptr) return;
   log_event(LogLevel::kError, "spawn_failed",
             {{"pool", options_.template_options.pool}, {"reason", std::string(::strerrordesc_np(error_number))}});
+  registry_.birth_settled();
   erase(*worker);
   retry_later(kRetryDelay);
   changed_.notify_all();
@@ -194,7 +244,16 @@ asio::awaitable<void> Fleet::mind_worker(Worker& worker) {
   events_.on_dead(worker, cause);
   if (cause.kind != CauseKind::kRecycled) record_death(worker, cause);
   erase(worker);
+  if (options_.template_options.processes && !clearing_up_) asio::co_spawn(io_, clear_up(), asio::detached);
   fill();
+  changed_.notify_all();
+}
+
+// One at a time: whatever a later death leaves behind is seen by the one that is at it.
+asio::awaitable<void> Fleet::clear_up() {
+  clearing_up_ = true;
+  co_await end_strangers(io_, registry_, processes_);
+  clearing_up_ = false;
   changed_.notify_all();
 }
 
@@ -366,7 +425,7 @@ void Fleet::kill_all(Cause why) noexcept {
 }
 
 asio::awaitable<void> Fleet::stopped() {
-  while (!workers_.empty() || templates_alive_ > 0) co_await changed_.wait();
+  while (!workers_.empty() || templates_alive_ > 0 || clearing_up_) co_await changed_.wait();
 }
 
 Worker* Fleet::find(std::uint64_t incarnation) const noexcept {

@@ -8,6 +8,8 @@
 //   an answered job, or with kCalm without a death.
 // - A worker that has done its jobs, or grown too large, is replaced once its successor serves.
 // - A template that dies is started again; its workers live on. What was being born is given up.
+// - Where jobs may start programs, what a worker leaves behind is ended after its death
+//   (process_tree.h); stopped() waits for that.
 // - restart() replaces template and workers one by one, each replacement serving before its
 //   predecessor retires.
 //
@@ -20,6 +22,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <span>
 #include <string>
@@ -29,7 +32,9 @@
 #include "ipc/channel.h"
 #include "supervisor/async_event.h"
 #include "supervisor/backoff.h"
+#include "supervisor/cgroup.h"
 #include "supervisor/process.h"
+#include "supervisor/process_tree.h"
 #include "supervisor/template_process.h"
 #include "supervisor/worker.h"
 
@@ -41,6 +46,7 @@ struct FleetOptions {
   std::uint32_t workers = 1;
   std::uint32_t worker_jobs_max = 0;       // about; 0: no limit
   std::uint64_t worker_rss_bytes_max = 0;  // 0: no limit
+  Cgroups* cgroups = nullptr;  // where each worker gets a cgroup of its own; null: there are none. Outlives the fleet
 };
 
 class FleetEvents {
@@ -78,6 +84,10 @@ class Fleet final : private TemplateEvents {
 
   // A job was answered: the pool works, a row of deaths is over. The worker may be due for replacement.
   void job_finished(Worker& worker);
+  // Names for `addresses` in `worker`'s code, a line each (worker/symbols.h). An Error when the template that forked
+  // the worker is gone, or goes meanwhile.
+  [[nodiscard]] boost::asio::awaitable<Result<std::vector<std::string>>> symbolize(
+      const Worker& worker, std::span<const std::uint64_t> addresses);
 
   // Retires every worker and ends the template.
   void stop();
@@ -88,6 +98,8 @@ class Fleet final : private TemplateEvents {
   [[nodiscard]] std::uint32_t target() const noexcept { return options_.workers; }
   [[nodiscard]] const FleetFacts& facts() const noexcept { return facts_; }
   [[nodiscard]] Backoff::Duration backoff_delay() const noexcept { return backoff_.delay(); }
+  // What bounds the workers' memory: the cgroup when the pool has a cap and there are cgroups, else the address space.
+  [[nodiscard]] MemoryCap memory_cap() const noexcept;
   [[nodiscard]] bool template_alive() const noexcept { return template_ != nullptr; }
   // Deaths in a row are being delayed, or there is no template.
   [[nodiscard]] bool degraded() const noexcept { return backoff_.delay().count() > 0 || template_ == nullptr; }
@@ -99,6 +111,7 @@ class Fleet final : private TemplateEvents {
   // TemplateEvents
   void on_spawned(std::uint64_t incarnation, pid_t pid, unique_fd pidfd) override;
   void on_spawn_failed(std::uint64_t incarnation, int error_number) override;
+  void on_symbols(std::uint64_t id, std::vector<std::string> lines) override;
 
   void adopt(std::unique_ptr<TemplateProcess> fresh);
   [[nodiscard]] boost::asio::awaitable<void> mind_template(std::unique_ptr<TemplateProcess> process);
@@ -110,6 +123,8 @@ class Fleet final : private TemplateEvents {
   [[nodiscard]] bool due_for_replacement(Worker& worker) const;
   void calm_down();
 
+  [[nodiscard]] boost::asio::awaitable<void> clear_up();
+  [[nodiscard]] std::optional<CgroupLeaf> confine(pid_t pid);
   void fill();
   Worker* spawn_one();
   void retry_later(Backoff::Duration delay);
@@ -126,14 +141,19 @@ class Fleet final : private TemplateEvents {
   WorkerEvents& worker_events_;
   FleetEvents& events_;
 
+  ProcFs processes_;                     // of the machine; looked at where jobs may start programs
   TemplateProcess* template_ = nullptr;  // owned by its mind_template coroutine
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::map<std::uint64_t, std::optional<std::vector<std::string>>> symbols_;  // asked for, and come
+  std::uint64_t next_symbols_ = 1;
   std::vector<LoadedKind> kinds_;
   std::uint32_t templates_alive_ = 0;
   std::uint64_t next_incarnation_ = 1;
   std::uint32_t surplus_ = 0;  // workers beyond options_.workers that replacements may add
   bool restarting_ = false;
   bool stopping_ = false;
+  bool cgroups_failed_ = false;
+  bool clearing_up_ = false;
 
   Backoff backoff_;
   Backoff template_backoff_;

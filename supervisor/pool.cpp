@@ -42,6 +42,7 @@ Pool::Pool(asio::io_context& io, ChildRegistry& registry, JobStore& store, Quara
               .bytes_max = config_.queue_bytes_max,
               .aging_ns = config_.priority_aging_ms * kNsPerMs}),
       room_(io),
+      stack_ready_(io),
       timer_(io),
       fleet_(io, registry, std::move(fleet), *this, *this) {}
 

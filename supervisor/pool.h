@@ -126,6 +126,7 @@ class Pool final : private WorkerEvents, private FleetEvents {
   void on_answer(Worker& worker, Job& job, const WorkerAnswer& answer) override;
   void on_begun(Job& job) override;
   void on_room(Worker& worker) override;
+  void on_stack(Worker& /*worker*/, Job& /*job*/) override { stack_ready_.notify_all(); }
   void on_serving(Worker& worker) override;
   void on_retiring(Worker& worker) override;
   void on_dead(Worker& worker, Cause cause) override;
@@ -139,7 +140,7 @@ class Pool final : private WorkerEvents, private FleetEvents {
   void set_mode(Mode mode);
   [[nodiscard]] Error stopped_early(const Job& job) const;
 
-  // pool_dispatch.cpp: who runs what, and when time is up
+  // pool_dispatch.cpp: who runs what, and whose worker died
   void dispatch();
   [[nodiscard]] Worker* pick() const noexcept;
   [[nodiscard]] std::uint32_t window() const noexcept;
@@ -148,12 +149,17 @@ class Pool final : private WorkerEvents, private FleetEvents {
   void requeue(Job& job);
   void settle_dead(Job& job, bool begun, pid_t worker_pid, Cause cause);
   [[nodiscard]] bool try_again(Job& job, CauseKind cause);
+
+  // pool_time.cpp: limits, slow jobs, progress
   void ask_to_stop(Job& job, CauseKind why);
   void watch_until(Job& job, std::int64_t expiry_ns);
   void arm(std::int64_t at_ns);
   void on_timer();
   void expire(Job& job, std::int64_t now);
   void report_slow(Job& job, std::int64_t now);
+  [[nodiscard]] boost::asio::awaitable<void> log_slow(std::uint64_t job_id, std::string kind, pid_t pid,
+                                                      std::uint32_t attempt, std::int64_t running_ms);
+  [[nodiscard]] boost::asio::awaitable<std::string> stack_text(std::uint64_t job_id, pid_t pid);
   void tell_progress();
 
   boost::asio::io_context& io_;
@@ -164,6 +170,7 @@ class Pool final : private WorkerEvents, private FleetEvents {
   JobQueue queue_;
   ExpirySet expiries_;
   AsyncEvent room_;
+  AsyncEvent stack_ready_;  // some worker has stored its stack
   boost::asio::steady_timer timer_;
   std::int64_t armed_ns_ = INT64_MAX;
   std::uint32_t progress_watchers_ = 0;  // running jobs whose client asked for progress

@@ -13,6 +13,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <cstdint>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -26,13 +27,34 @@ namespace quern::supervisor {
 // report the pid. Shared by all Processes of a supervisor.
 class ChildRegistry {
  public:
-  void add(pid_t pid) { known_.insert(pid); }
+  void add(pid_t pid) {
+    known_.insert(pid);
+    spared_.erase(pid);
+  }
   void remove(pid_t pid) { known_.erase(pid); }
   // Reaps every zombie that is not known. Stops at a known one: its own Process reaps it and sweeps again.
   void sweep_strangers() noexcept;
 
+  // A child that no Process stands for, and that is not of before this program began.
+  [[nodiscard]] bool is_stranger(pid_t pid) const noexcept { return !known_.contains(pid) && !spared_.contains(pid); }
+
+  // Between asking a template for a worker and knowing whether it was born: a stranger may be that worker.
+  void birth_asked() noexcept { ++births_pending_; }
+  void birth_settled() noexcept { --births_pending_; }
+  [[nodiscard]] bool birth_pending() const noexcept { return births_pending_ > 0; }
+
+  // See process_tree.h.
+  void adopt_orphans_but(const std::vector<pid_t>& spared) {
+    spared_.insert(spared.begin(), spared.end());
+    adopts_orphans_ = true;
+  }
+  [[nodiscard]] bool adopts_orphans() const noexcept { return adopts_orphans_; }
+
  private:
   std::unordered_set<pid_t> known_;
+  std::unordered_set<pid_t> spared_;
+  std::uint32_t births_pending_ = 0;
+  bool adopts_orphans_ = false;
 };
 
 class Process {

@@ -49,7 +49,7 @@ Result<Peer> peer_of(const Session::Socket& socket, SessionRole role) {
   return Peer{.pid = credentials.pid, .uid = credentials.uid, .role = role};
 }
 
-FleetOptions fleet_options(const Config& config, const PoolConfig& pool) {
+FleetOptions fleet_options(const Config& config, const PoolConfig& pool, Cgroups* cgroups) {
   std::vector<std::string> paths;
   for (const std::string& module : pool.modules) {
     // a name is one of ours; anything with a slash is a path to a user's own
@@ -59,11 +59,13 @@ FleetOptions fleet_options(const Config& config, const PoolConfig& pool) {
   return {.template_options = {.pool = pool.name,
                                .worker_path = config.worker_path,
                                .module_paths = std::move(paths),
-                               .memory_bytes_max = pool.memory_bytes_max},
+                               .memory_bytes_max = pool.memory_bytes_max,
+                               .processes = pool.processes},
           .geometry = kGeometry,
           .workers = pool.workers,
           .worker_jobs_max = pool.worker_jobs_max,
-          .worker_rss_bytes_max = pool.worker_rss_bytes_max};
+          .worker_rss_bytes_max = pool.worker_rss_bytes_max,
+          .cgroups = cgroups};
 }
 
 }  // namespace
@@ -85,6 +87,11 @@ asio::awaitable<Result<void>> Server::run() {
   auto directory = RuntimeDirectory::acquire(config_.runtime_dir);
   if (!directory) co_return directory.error();
   directory_ = std::move(*directory);
+  if (auto cgroups = Cgroups::take(); cgroups) {
+    cgroups_ = std::move(*cgroups);
+  } else {
+    log_event(LogLevel::kDebug, "no_cgroups", {{"reason", to_string(cgroups.error())}});
+  }
   if (auto started = co_await start_pools(); !started) co_return started.error();
   if (auto opened = open_sockets(); !opened) co_return opened.error();
   asio::co_spawn(io_, accept(*clients_acceptor_, SessionRole::kClient), asio::detached);
@@ -106,8 +113,8 @@ asio::awaitable<Result<void>> Server::run() {
 
 asio::awaitable<Result<void>> Server::start_pools() {
   for (const PoolConfig& pool_config : config_.pools) {
-    Pool& pool = *pools_.emplace_back(
-        std::make_unique<Pool>(io_, children_, store_, quarantine_, pool_config, fleet_options(config_, pool_config)));
+    Pool& pool = *pools_.emplace_back(std::make_unique<Pool>(io_, children_, store_, quarantine_, pool_config,
+                                                             fleet_options(config_, pool_config, cgroups_.get())));
     auto started = co_await pool.start();
     if (started) started = register_kinds(pool);
     if (!started) {

@@ -20,6 +20,7 @@
 
 #include "common/error.h"
 #include "supervisor/byte_budget.h"
+#include "supervisor/cgroup.h"
 #include "supervisor/config.h"
 #include "supervisor/job.h"
 #include "supervisor/listener.h"
@@ -70,6 +71,7 @@ class Server final : private SessionHost {
   ChildRegistry children_;
   JobStore store_;
   Quarantine quarantine_;
+  std::unique_ptr<Cgroups> cgroups_;  // null where none are delegated
   ByteBudget receive_budget_;
   ByteBudget answers_budget_;
   std::vector<std::unique_ptr<Pool>> pools_;

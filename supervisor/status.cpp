@@ -104,6 +104,7 @@ json::object describe_pool(const Pool& pool, std::int64_t now) {
                       {"refused", pool.facts().refused},
                       {"retried", pool.facts().retried},
                       {"deaths", std::move(deaths)},
+                      {"memory_cap", name(pool.fleet().memory_cap())},
                       {"slow", pool.facts().slow},
                       {"respawns", fleet.respawns},
                       {"recycled", fleet.recycled},

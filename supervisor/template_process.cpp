@@ -4,14 +4,30 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <string_view>
 #include <utility>
 
 namespace quern::supervisor {
 
 namespace asio = boost::asio;
+
+namespace {
+
+std::vector<std::string> lines_of(std::string_view text) {
+  std::vector<std::string> lines;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    lines.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return lines;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<TemplateProcess>> TemplateProcess::start(asio::io_context& io, ChildRegistry& registry,
                                                                 const TemplateOptions& options) {
@@ -28,6 +44,7 @@ Result<std::unique_ptr<TemplateProcess>> TemplateProcess::start(asio::io_context
     arguments.emplace_back("--memory-bytes-max");
     arguments.push_back(std::to_string(options.memory_bytes_max));
   }
+  if (options.processes) arguments.emplace_back("--allow-processes");
   auto spawned = spawn_executable(options.worker_path, arguments, control->child);
   if (!spawned) return spawned.error();
   return std::unique_ptr<TemplateProcess>(
@@ -61,7 +78,10 @@ asio::awaitable<Result<std::vector<LoadedKind>>> TemplateProcess::load() {
       case ipc::ControlType::kKind: {
         const auto kind = ipc::decode_kind(message_.body);
         if (!kind) co_return kind.error();
-        kinds.push_back(LoadedKind{std::string(kind->name), std::string(kind->description_json), kind->sensitive});
+        kinds.push_back(LoadedKind{.name = std::string(kind->name),
+                                   .description_json = std::string(kind->description_json),
+                                   .sensitive = kind->sensitive,
+                                   .canary = kind->canary});
         break;
       }
       case ipc::ControlType::kReady: co_return kinds;
@@ -90,22 +110,36 @@ asio::awaitable<void> TemplateProcess::serve(TemplateEvents& events) {
       events.on_spawned(header.id, header.value, std::move(message_.fds.front()));
     } else if (header.type == ipc::ControlType::kSpawnFailed) {
       events.on_spawn_failed(header.id, header.value);
+    } else if (header.type == ipc::ControlType::kSymbols) {
+      events.on_symbols(header.id, lines_of(ipc::as_text(message_.body)));
     } else {
       co_return;
     }
   }
 }
 
-Result<void> TemplateProcess::request_spawn(Worker& worker) {
-  const auto fds = worker.spawn_fds();
-  const auto sent = ipc::send_control(control_.native_handle(),
-                                      {.type = ipc::ControlType::kSpawn, .id = worker.incarnation()}, {}, fds);
+Result<void> TemplateProcess::request(const ipc::ControlHeader& header, ipc::ByteSpan body, std::span<const int> fds) {
+  const auto sent = ipc::send_control(control_.native_handle(), header, body, fds);
   if (!sent) return sent.error();
   if (sent->status != ipc::IoStatus::kDone) {
     return Error{.code = ErrorCode::kUnavailable, .message = "the template takes no more requests now"};
   }
-  worker.spawn_sent();
   return {};
+}
+
+Result<void> TemplateProcess::request_spawn(Worker& worker) {
+  const auto fds = worker.spawn_fds();
+  if (auto asked = request({.type = ipc::ControlType::kSpawn, .id = worker.incarnation()}, {}, fds); !asked)
+    return asked;
+  worker.spawn_sent();
+  worker.template_pid = pid();
+  return {};
+}
+
+Result<void> TemplateProcess::request_symbols(std::uint64_t id, std::span<const std::uint64_t> addresses) {
+  std::vector<std::byte> body;
+  ipc::encode_addresses(body, addresses);
+  return request({.type = ipc::ControlType::kSymbolize, .id = id}, body, {});
 }
 
 }  // namespace quern::supervisor

@@ -12,6 +12,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,13 +29,14 @@ struct TemplateOptions {
   std::string worker_path;
   std::vector<std::string> module_paths;
   std::uint64_t memory_bytes_max = 0;  // of each worker; 0: no limit
+  bool processes = false;              // jobs may start programs, see supervisor/process_tree.h
 };
 
 struct LoadedKind {
   std::string name;
   std::string description_json;
   bool sensitive = false;
-  bool canary = false;
+  bool canary = false;  // the health kind, health.<pool>: runs the canaries of the others in a worker
   friend bool operator==(const LoadedKind&, const LoadedKind&) = default;
 };
 
@@ -42,6 +44,8 @@ class TemplateEvents {
  public:
   virtual void on_spawned(std::uint64_t incarnation, pid_t pid, unique_fd pidfd) = 0;
   virtual void on_spawn_failed(std::uint64_t incarnation, int error_number) = 0;
+  // The answer to request_symbols.
+  virtual void on_symbols(std::uint64_t id, std::vector<std::string> lines) = 0;
 
  protected:
   ~TemplateEvents() = default;
@@ -62,11 +66,16 @@ class TemplateProcess {
   // Asks for a worker; on_spawned or on_spawn_failed follows, unless the template dies.
   [[nodiscard]] Result<void> request_spawn(Worker& worker);
 
+  // Asks for the names of code addresses of a worker of this template; on_symbols follows with a line each, unless
+  // the template dies.
+  [[nodiscard]] Result<void> request_symbols(std::uint64_t id, std::span<const std::uint64_t> addresses);
+
   void kill() noexcept { process_.kill(9); }
   [[nodiscard]] pid_t pid() const noexcept { return process_.pid(); }
 
  private:
   TemplateProcess(boost::asio::io_context& io, ChildRegistry& registry, Spawned spawned, unique_fd control);
+  [[nodiscard]] Result<void> request(const ipc::ControlHeader& header, ipc::ByteSpan body, std::span<const int> fds);
   [[nodiscard]] boost::asio::awaitable<Result<ipc::IoStatus>> receive();
   [[nodiscard]] boost::asio::awaitable<void> serve(TemplateEvents& events);
 

@@ -76,8 +76,10 @@ void Worker::spawn_sent() {
   worker_control_.reset();
 }
 
-void Worker::attach(std::unique_ptr<Process> process) {
+void Worker::attach(std::unique_ptr<Process> process, std::optional<CgroupLeaf> cgroup, ProcessTable* tree) {
   process_ = std::move(process);
+  if (cgroup) cgroup_.emplace(std::move(*cgroup));
+  tree_ = tree;
   state_ = State::kServing;
 }
 
@@ -95,6 +97,8 @@ void Worker::retire() noexcept {
 
 void Worker::kill(Cause why) noexcept {
   if (killed_for_.kind == CauseKind::kNone) killed_for_ = why;
+  const bool killed_whole = cgroup_ && cgroup_->kill();
+  if (tree_ != nullptr && process_ && !killed_whole && state_ != State::kDead) kill_tree(*tree_, process_->pid());
   if (process_) process_->kill(SIGKILL);
 }
 
@@ -104,6 +108,15 @@ asio::awaitable<Cause> Worker::mind() {
   const auto ended = co_await (process_->exit() || watch_completions());
   Cause cause = ended.index() == 0 ? std::get<0>(ended) : co_await process_->exit();
   while (killed_for_.kind != CauseKind::kChannelCorrupt && drain() == Turn::kMore) {
+  }
+  if (cause.kind == CauseKind::kSignaled && channel_.header().allocation_failed.load(std::memory_order_acquire) == 1) {
+    cause = {CauseKind::kOutOfMemory, 0};  // its own word, worker/memory_note.h
+  }
+  if (cgroup_) {
+    (void)cgroup_->kill();  // whatever it has left behind
+    if (cause == Cause{CauseKind::kSignaled, SIGKILL} && cgroup_->oom_kills() > 0) {
+      cause = {CauseKind::kOutOfMemory, 0};
+    }
   }
   if (killed_for_.kind != CauseKind::kNone) cause = killed_for_;
   state_ = State::kDead;
@@ -170,6 +183,21 @@ Job* Worker::running() const noexcept {
   return in_flight() == 0 ? nullptr : jobs_[channel_.slot(completions_.consumed())];
 }
 
+bool Worker::request_stack(const Job& job) noexcept {
+  if (running() != &job || !process_) return false;
+  stack_seen_ = channel_.header().stack_version.load(std::memory_order_relaxed);
+  stack_asked_ = true;
+  process_->kill(ipc::stack_signal());
+  return true;
+}
+
+bool Worker::stack_of(const Job& job, std::vector<std::uint64_t>& addresses) const {
+  ipc::StackView stack;
+  if (!ipc::load_stack(channel_.header(), job.position, stack)) return false;
+  addresses.assign(stack.addresses.begin(), stack.addresses.begin() + stack.depth);
+  return true;
+}
+
 bool Worker::progress_of(const Job& job, wire::Progress& progress) const noexcept {
   ipc::ProgressView view;
   if (!ipc::load_progress(channel_.header(), job.position, view)) return false;
@@ -189,6 +217,7 @@ asio::awaitable<void> Worker::watch_completions() {
       co_await asio::post(asio::use_awaitable);  // others have their turn
       continue;
     }
+    announce_stack();  // after prepare_supervisor_sleep: one that comes later rings
     co_await eventfd_.async_wait(asio::posix::stream_descriptor::wait_read,
                                  asio::redirect_error(asio::use_awaitable, failure));
     if (failure) co_return;
@@ -243,6 +272,15 @@ void Worker::wipe(std::uint64_t position) noexcept {
 
 void Worker::announce_running() {
   if (Job* job = running(); job != nullptr && !job->running) events_.on_begun(*job);
+}
+
+// A stack that is being written is announced by the ring that follows it.
+void Worker::announce_stack() {
+  if (!stack_asked_) return;
+  const auto version = channel_.header().stack_version.load(std::memory_order_seq_cst);
+  if (version == stack_seen_ || version % 2 != 0) return;
+  stack_asked_ = false;
+  if (Job* job = running(); job != nullptr) events_.on_stack(*this, *job);
 }
 
 }  // namespace quern::supervisor

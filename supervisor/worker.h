@@ -25,9 +25,11 @@
 #include "ipc/completion_ring.h"
 #include "ipc/control.h"
 #include "ipc/submission_ring.h"
+#include "supervisor/cgroup.h"
 #include "supervisor/completion_reader.h"
 #include "supervisor/job.h"
 #include "supervisor/process.h"
+#include "supervisor/process_tree.h"
 
 namespace quern::supervisor {
 
@@ -37,6 +39,8 @@ class WorkerEvents {
   virtual void on_answer(Worker& worker, Job& job, const WorkerAnswer& answer) = 0;
   // `job` came to the front of the ring: the worker runs it now.
   virtual void on_begun(Job& job) = 0;
+  // The stack asked for with request_stack() is there; stack_of() has it.
+  virtual void on_stack(Worker& /*worker*/, Job& /*job*/) {}
   // A turn of answers is over; there may be room for more jobs.
   virtual void on_room(Worker& worker) = 0;
 
@@ -59,14 +63,17 @@ class Worker {
   // The template has the descriptors now; ours of the worker's ends are closed, so that the death of
   // the worker is the end of the control socket.
   void spawn_sent();
-  void attach(std::unique_ptr<Process> process);
+  // `cgroup`: its own, when there is one; the process is in it. `tree`: where to find what its jobs started, when
+  // they may; outlives the worker.
+  void attach(std::unique_ptr<Process> process, std::optional<CgroupLeaf> cgroup = std::nullopt,
+              ProcessTable* tree = nullptr);
   // The template died and nobody knows whether this worker was born: if it was, it exits.
   void abandon() noexcept;
   // From attach() until the process is gone and its last answers are handed up. Returns why it died.
   [[nodiscard]] boost::asio::awaitable<Cause> mind();
   // Asks the worker to exit once it has finished what it was given.
   void retire() noexcept;
-  // SIGKILL; `why` becomes the cause of death.
+  // SIGKILL, to all that it has started too; `why` becomes the cause of death.
   void kill(Cause why) noexcept;
 
   // ---- Jobs (the pool's business)
@@ -94,6 +101,12 @@ class Worker {
       if (Job* job = jobs_[channel_.slot(p)]; job != nullptr) visit(*job);
     }
   }
+  // Asks the worker where it is in `job`. False: the job is not the one it runs. on_stack follows; never, when
+  // the job ends before, or its module blocks the signal: the caller keeps a timeout.
+  bool request_stack(const Job& job) noexcept;
+  // The addresses last stored for `job`, innermost first, for the names that Fleet::symbolize() gives. Numbers from
+  // a worker, so any numbers. False: none are there.
+  [[nodiscard]] bool stack_of(const Job& job, std::vector<std::uint64_t>& addresses) const;
   [[nodiscard]] bool progress_of(const Job& job, wire::Progress& progress) const noexcept;
 
   // ---- Facts
@@ -104,6 +117,7 @@ class Worker {
   [[nodiscard]] std::uint64_t jobs_done() const noexcept { return jobs_done_; }
   [[nodiscard]] bool retire_asked() const noexcept { return retire_asked_; }
   std::int64_t spawn_requested_ns = 0;
+  pid_t template_pid = -1;              // that forked it
   std::int64_t kill_at_ns = INT64_MAX;  // a retiring worker's bound
   // The fleet's notes for its replacement.
   std::uint64_t jobs_limit = UINT64_MAX;
@@ -120,6 +134,7 @@ class Worker {
   [[nodiscard]] bool deliver(const ipc::Completion& completion);
   void wipe(std::uint64_t position) noexcept;
   void announce_running();
+  void announce_stack();
 
   WorkerEvents& events_;
   ipc::Channel channel_;
@@ -128,6 +143,8 @@ class Worker {
   std::vector<Job*> jobs_;          // by slot; null: free, or revoked
   std::vector<std::uint8_t> wipe_;  // by slot: what lies there is secret
   std::unique_ptr<Process> process_;
+  std::optional<CgroupLeaf> cgroup_;
+  ProcessTable* tree_ = nullptr;
   boost::asio::posix::stream_descriptor eventfd_;
   unique_fd control_;
   CompletionReader answers_;
@@ -139,6 +156,8 @@ class Worker {
   std::uint64_t incarnation_;
   std::uint64_t jobs_done_ = 0;
   std::uint64_t bytes_in_flight_ = 0;
+  std::uint32_t stack_seen_ = 0;  // the version before the one asked for
+  bool stack_asked_ = false;
   Cause killed_for_{};
   State state_ = State::kSpawning;
   bool retire_asked_ = false;

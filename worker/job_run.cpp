@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "worker/job_error.h"
+#include "worker/memory_note.h"
 #include "worker/sdk/params.h"
 
 namespace quern::worker {
@@ -60,6 +61,7 @@ void JobRun::run_module(ipc::Completion& completion) {
   read_inputs(body->parts);
   check_input_count(kind);
   const std::int64_t began_ns = now_ns();
+  forget_failed_allocations();
   try {
     kind.run(*this);
   } catch (...) {

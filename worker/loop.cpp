@@ -11,6 +11,8 @@
 #include "ipc/doorbell.h"
 #include "ipc/submission_ring.h"
 #include "worker/job_run.h"
+#include "worker/memory_note.h"
+#include "worker/stack_probe.h"
 
 namespace quern::worker {
 namespace {
@@ -34,6 +36,11 @@ int run_worker(WorkerOptions options) {
   const auto channel = ipc::Channel::open(options.channel.get());
   if (!channel) return refuse_to_start(channel.error());
   options.channel.reset();
+  if (auto installed = install_stack_probe(channel->header(), options.eventfd.get()); !installed)
+    return refuse_to_start(installed.error());
+  if (options.sandbox.memory_bytes_max > 0) {
+    if (auto installed = install_memory_note(channel->header()); !installed) return refuse_to_start(installed.error());
+  }
   const std::array<int, 2> keep{options.eventfd.get(), options.control.get()};
   if (auto entered = enter_sandbox(options.sandbox, options.filter, keep); !entered)
     return refuse_to_start(entered.error());
@@ -53,6 +60,7 @@ int run_worker(WorkerOptions options) {
     ipc::Completion completion{};
     completion.position = claim->position;
     if (!claim->revoked) {
+      const RunningJob visible(claim->position);
       completion = job.run(*claim);
     } else if (submissions.fd_count(claim->position) > 0) {
       job.drop_fds(claim->position);

@@ -23,8 +23,11 @@ int main(int argc, char** argv) {
   app.add_option("--module", options.modules, "a job module's path")->required();
   app.add_option("--supervisor-pid", options.supervisor_pid)->required();
   app.add_option("--memory-bytes-max", options.memory_bytes_max, "address space of a worker beyond the template's");
+  bool allow_processes = false;
+  app.add_flag("--allow-processes", allow_processes, "jobs may start programs");
   CLI11_PARSE(app, argc, argv);
   options.control.reset(control_fd);
+  if (allow_processes) options.processes = quern::worker::Processes::kAllowed;
   const int exit_code = quern::worker::run_template(std::move(options));
   // a forked worker must not run its template's atexit handlers
   (void)std::fflush(nullptr);

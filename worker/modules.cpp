@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <exception>
 
+#include "worker/health.h"
+
 namespace quern::worker {
 namespace {
 
@@ -34,6 +36,16 @@ Result<const sdk::Module*> load_module(const std::string& path) {
   }
 }
 
+Result<void> check_canary_of(const sdk::Kind& kind, const std::string& path) {
+  if (!kind.canary) return {};
+  try {
+    check_canary(kind);
+    return {};
+  } catch (const sdk::JobError& failure) {
+    return bad_module(path, fmt::format("the canary of kind {}: {}", kind.name, failure.what()));
+  }
+}
+
 }  // namespace
 
 Result<std::vector<const sdk::Kind*>> load_modules(const std::vector<std::string>& paths) {
@@ -46,6 +58,10 @@ Result<std::vector<const sdk::Kind*>> load_modules(const std::vector<std::string
       if (known) return bad_module(path, fmt::format("kind {} is in another module of this pool already", kind.name));
       if (kind.name.empty() || kind.name.size() > 63) return bad_module(path, "a kind's name has 1 to 63 bytes");
       if (!kind.run) return bad_module(path, fmt::format("kind {} has no function to run", kind.name));
+      if (kind.name.starts_with(kHealthPrefix)) {
+        return bad_module(path, fmt::format("kind {}: names with {} are Quern's own", kind.name, kHealthPrefix));
+      }
+      if (auto checked = check_canary_of(kind, path); !checked) return checked.error();
       kinds.push_back(&kind);
     }
   }

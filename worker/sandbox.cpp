@@ -92,6 +92,10 @@ bool die_with_supervisor(int supervisor_pid) noexcept {
 
 Result<void> enter_sandbox(const SandboxOptions& options, const FilterProgram& filter, std::span<const int> keep) {
   close_others(keep);
+  if (options.processes == Processes::kAllowed) {
+    if (::setsid() < 0) return system_error("setsid", "", errno);
+    if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return system_error("prctl", "PR_SET_CHILD_SUBREAPER", errno);
+  }
   if (auto limited = limit_resources(options); !limited) return limited;
   if (auto dropped = drop_root(); !dropped) return dropped;
   if (auto dropped = drop_capabilities(); !dropped) return dropped;
@@ -100,7 +104,7 @@ Result<void> enter_sandbox(const SandboxOptions& options, const FilterProgram& f
     return Error{.code = ErrorCode::kUnavailable, .message = "the supervisor is gone"};
   }
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return system_error("prctl", "PR_SET_NO_NEW_PRIVS", errno);
-  return load_filter(filter);
+  return load_filter(filter, options.processes);
 }
 
 }  // namespace quern::worker

@@ -6,6 +6,9 @@
 //                     address space when the pool says so
 //     system calls    a seccomp filter, see syscall_filter.h
 //
+//     group           where processes are allowed: a session of its own, so that a signal to its group stays
+//                     in it; and orphans below it become its children, so that the supervisor finds them
+//
 // A worker that can't give these up runs no job: it exits 1 with the reason on standard error.
 #pragma once
 
@@ -19,7 +22,8 @@ namespace quern::worker {
 
 struct SandboxOptions {
   int supervisor_pid = 0;
-  std::uint64_t memory_bytes_max = 0;  // beyond what the template occupies; 0: no limit
+  std::uint64_t memory_bytes_max = 0;  // beyond what the template occupies; 0: no limit. Of each process
+  Processes processes = Processes::kForbidden;
 };
 
 // Asks the kernel to kill this process when its supervisor dies. False when it is dead already.

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -144,6 +145,53 @@ constexpr auto kDeadly = std::to_array<int>({
     SCMP_SYS(open_by_handle_at),
 });
 
+// Where processes are allowed.
+constexpr auto kRefusedToTrees = std::to_array<int>({
+    SCMP_SYS(socket),
+    SCMP_SYS(connect),
+    SCMP_SYS(bind),
+    SCMP_SYS(listen),
+    SCMP_SYS(accept),
+    SCMP_SYS(accept4),
+    SCMP_SYS(ptrace),
+    SCMP_SYS(process_vm_readv),
+    SCMP_SYS(process_vm_writev),
+    SCMP_SYS(process_madvise),
+    SCMP_SYS(rt_sigqueueinfo),
+    SCMP_SYS(rt_tgsigqueueinfo),
+    SCMP_SYS(pidfd_getfd),
+    SCMP_SYS(pidfd_send_signal),
+    SCMP_SYS(mount),
+    SCMP_SYS(umount2),
+    SCMP_SYS(fsopen),
+    SCMP_SYS(fsmount),
+    SCMP_SYS(move_mount),
+    SCMP_SYS(open_tree),
+    SCMP_SYS(mount_setattr),
+    SCMP_SYS(pivot_root),
+    SCMP_SYS(chroot),
+    SCMP_SYS(setns),
+    SCMP_SYS(unshare),
+    SCMP_SYS(bpf),
+    SCMP_SYS(perf_event_open),
+    SCMP_SYS(io_uring_setup),
+    SCMP_SYS(userfaultfd),
+    SCMP_SYS(keyctl),
+    SCMP_SYS(add_key),
+    SCMP_SYS(request_key),
+    SCMP_SYS(init_module),
+    SCMP_SYS(finit_module),
+    SCMP_SYS(delete_module),
+    SCMP_SYS(kexec_load),
+    SCMP_SYS(reboot),
+    SCMP_SYS(swapon),
+    SCMP_SYS(swapoff),
+    SCMP_SYS(open_by_handle_at),
+});
+// Any of these makes clone a matter of namespaces.
+constexpr auto kNamespaceFlags = std::to_array<std::uint64_t>(
+    {CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP});
+
 // Not F_SETFL, for the eventfd's flags are the supervisor's too; not F_SETOWN, which sends signals.
 constexpr auto kFcntlCommands =
     std::to_array<unsigned>({F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_ADD_SEALS, F_GET_SEALS});
@@ -155,7 +203,6 @@ Error refused(int call) {
 
 Result<void> add_rule(scmp_filter_ctx context, std::uint32_t action, int call,
                       std::span<const scmp_arg_cmp> when = {}) {
-  if (action == kOtherCalls) return {};  // it is the default already
   const int failure = seccomp_rule_add_array(context, action, call, static_cast<unsigned>(when.size()), when.data());
   return failure == 0 ? Result<void>() : refused(call);
 }
@@ -163,7 +210,7 @@ Result<void> add_rule(scmp_filter_ctx context, std::uint32_t action, int call,
 Result<void> add_rules(scmp_filter_ctx context) {
   Result<void> added;
   const auto add = [&](std::uint32_t action, int call, std::span<const scmp_arg_cmp> when = {}) {
-    if (added) added = add_rule(context, action, call, when);
+    if (added && action != kOtherCalls) added = add_rule(context, action, call, when);  // else it is the default
   };
   for (const int call : kAllowed) add(SCMP_ACT_ALLOW, call);
   for (const int call : kDeadly) add(SCMP_ACT_KILL_PROCESS, call);
@@ -179,6 +226,35 @@ Result<void> add_rules(scmp_filter_ctx context) {
   const scmp_arg_cmp is_process = SCMP_A0_64(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0);
   add(SCMP_ACT_KILL_PROCESS, SCMP_SYS(clone), {&is_process, 1});
   add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));
+  return added;
+}
+
+// The low half of an argument, which is all that the kernel takes of an int.
+scmp_arg_cmp int_argument(unsigned argument, int value) {
+  return {
+      .arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = 0xffffffff, .datum_b = static_cast<std::uint32_t>(value)};
+}
+
+Result<void> add_tree_rules(scmp_filter_ctx context, int supervisor_pid) {
+  Result<void> added;
+  const auto refuse = [&](int call, std::span<const scmp_arg_cmp> when = {}) {
+    if (added) added = add_rule(context, SCMP_ACT_ERRNO(EPERM), call, when);
+  };
+  for (const int call : kRefusedToTrees) refuse(call);
+  for (const std::uint64_t flag : kNamespaceFlags) {
+    const scmp_arg_cmp is_set = SCMP_A0_64(SCMP_CMP_MASKED_EQ, flag, flag);
+    refuse(SCMP_SYS(clone), {&is_set, 1});
+  }
+  const int group = ::getpgid(supervisor_pid);
+  for (const int target : {-1, supervisor_pid, -group, ::getpid()}) {
+    const scmp_arg_cmp is_target = int_argument(0, target);
+    for (const int call : {SCMP_SYS(kill), SCMP_SYS(tkill), SCMP_SYS(tgkill)}) refuse(call, {&is_target, 1});
+  }
+  const scmp_arg_cmp of_another = SCMP_A0_64(SCMP_CMP_NE, 0);
+  refuse(SCMP_SYS(prlimit64), {&of_another, 1});
+  const scmp_arg_cmp not_unix = SCMP_A0_64(SCMP_CMP_NE, AF_UNIX);
+  refuse(SCMP_SYS(socketpair), {&not_unix, 1});
+  if (added) added = add_rule(context, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));  // its flags can't be seen
   return added;
 }
 
@@ -205,10 +281,13 @@ Result<void> load(std::span<const sock_filter> program) {
 
 }  // namespace
 
-Result<FilterProgram> build_filter() {
-  const std::unique_ptr<void, void (*)(scmp_filter_ctx)> context(seccomp_init(kOtherCalls), seccomp_release);
+Result<FilterProgram> build_filter(Processes processes, int supervisor_pid) {
+  const std::uint32_t other_calls = processes == Processes::kAllowed ? SCMP_ACT_ALLOW : kOtherCalls;
+  const std::unique_ptr<void, void (*)(scmp_filter_ctx)> context(seccomp_init(other_calls), seccomp_release);
   if (!context) return Error{.code = ErrorCode::kInternal, .message = "seccomp_init failed"};
-  if (auto added = add_rules(context.get()); !added) return added.error();
+  auto added =
+      processes == Processes::kAllowed ? add_tree_rules(context.get(), supervisor_pid) : add_rules(context.get());
+  if (!added) return added.error();
   auto file = ipc::create_memfd("seccomp", 0);
   if (!file) return file.error();
   if (const int failure = seccomp_export_bpf(context.get(), file->get()); failure != 0) {
@@ -222,8 +301,10 @@ Result<FilterProgram> build_filter() {
   return program;
 }
 
-Result<void> load_filter(const FilterProgram& filter) {
-  if (auto loaded = load(own_process_only()); !loaded) return loaded;
+Result<void> load_filter(const FilterProgram& filter, Processes processes) {
+  if (processes == Processes::kForbidden) {
+    if (auto loaded = load(own_process_only()); !loaded) return loaded;
+  }
   return load(filter);
 }
 

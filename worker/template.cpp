@@ -12,10 +12,13 @@
 
 #include "ipc/control.h"
 #include "worker/fork_worker.h"
+#include "worker/health.h"
 #include "worker/loop.h"
 #include "worker/modules.h"
 #include "worker/sandbox.h"
 #include "worker/sdk/describe.h"
+#include "worker/stack_probe.h"
+#include "worker/symbols.h"
 
 namespace quern::worker {
 namespace {
@@ -27,12 +30,17 @@ void forbid_thread_pools() {
   }
 }
 
+// The last of `kinds` is the health kind.
 Result<void> announce(int control, const std::vector<const sdk::Kind*>& kinds) {
   std::vector<std::byte> body;
   for (std::size_t i = 0; i < kinds.size(); ++i) {
     body.clear();
+    const bool health = i + 1 == kinds.size();
+    const std::string description =
+        sdk::describe(*kinds[i], health ? sdk::KindRole::kHealth : sdk::KindRole::kOrdinary);
     ipc::encode_kind(
-        body, {.sensitive = kinds[i]->sensitive, .name = kinds[i]->name, .description_json = sdk::describe(*kinds[i])});
+        body,
+        {.sensitive = kinds[i]->sensitive, .canary = health, .name = kinds[i]->name, .description_json = description});
     const auto sent = ipc::send_control(control, {.type = ipc::ControlType::kKind, .id = i}, body);
     if (!sent) return sent.error();
   }
@@ -51,13 +59,23 @@ int become_worker(TemplateOptions& options, ipc::ControlMessage& spawn, const st
                   const FilterProgram& filter) {
   if (!die_with_supervisor(options.supervisor_pid)) return 1;
   options.control.reset();
-  return run_worker(
-      {.channel = std::move(spawn.fds[0]),
-       .eventfd = std::move(spawn.fds[1]),
-       .control = std::move(spawn.fds[2]),
-       .kinds = kinds,
-       .sandbox = {.supervisor_pid = options.supervisor_pid, .memory_bytes_max = options.memory_bytes_max},
-       .filter = filter});
+  return run_worker({.channel = std::move(spawn.fds[0]),
+                     .eventfd = std::move(spawn.fds[1]),
+                     .control = std::move(spawn.fds[2]),
+                     .kinds = kinds,
+                     .sandbox = {.supervisor_pid = options.supervisor_pid,
+                                 .memory_bytes_max = options.memory_bytes_max,
+                                 .processes = options.processes},
+                     .filter = filter});
+}
+
+// False: the template should end.
+bool answer_symbolize(int control, const ipc::ControlMessage& message) {
+  const auto addresses = ipc::decode_addresses(message.body);
+  if (!addresses) return false;
+  const std::string text = symbolize(*addresses);
+  return ipc::send_control(control, {.type = ipc::ControlType::kSymbols, .id = message.header.id}, ipc::as_bytes(text))
+      .has_value();
 }
 
 }  // namespace
@@ -68,13 +86,16 @@ int run_template(TemplateOptions options) {
   ::signal(SIGINT, SIG_IGN);  // Ctrl-C and systemd's TERM go to the whole group; the supervisor decides
   ::signal(SIGTERM, SIG_IGN);
   ::signal(SIGPIPE, SIG_IGN);
+  prepare_stack_probe();
 
-  const auto kinds = load_modules(options.modules);
+  auto kinds = load_modules(options.modules);
   if (!kinds) {
     report_failure(options.control.get(), kinds.error().message);
     return 1;
   }
-  const auto filter = build_filter();
+  const sdk::Kind health = make_health_kind(options.pool, *kinds);
+  kinds->push_back(&health);
+  const auto filter = build_filter(options.processes, options.supervisor_pid);
   if (!filter) {
     report_failure(options.control.get(), to_string(filter.error()));
     return 1;
@@ -89,6 +110,10 @@ int run_template(TemplateOptions options) {
     const auto received = ipc::receive_control(options.control.get(), message);
     if (!received) return 1;
     if (*received == ipc::IoStatus::kClosed) return 0;  // the supervisor needs us no more
+    if (message.header.type == ipc::ControlType::kSymbolize) {
+      if (!answer_symbolize(options.control.get(), message)) return 1;
+      continue;
+    }
     if (message.header.type != ipc::ControlType::kSpawn || message.fds.size() != 3) return 1;
     if (const int threads = thread_count(); threads != 1) {
       // a lock that another thread holds now would stay locked in the worker for ever

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/unique_fd.h"
+#include "worker/syscall_filter.h"
 
 namespace quern::worker {
 
@@ -22,6 +23,7 @@ struct TemplateOptions {
   std::vector<std::string> modules;
   int supervisor_pid = 0;
   std::uint64_t memory_bytes_max = 0;  // of each worker; 0: no limit
+  Processes processes = Processes::kForbidden;
 };
 
 // Returns the exit code; also in each forked worker, when it is done.

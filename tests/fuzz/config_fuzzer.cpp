@@ -42,10 +42,10 @@ void check_pool(const supervisor::PoolConfig& pool) {
 void check_config(const supervisor::Config& config) {
   within(config.socket_mode, 0, 0777, "socket_mode");
   within(config.shutdown_grace_ms, 0, kDayMs, "shutdown_grace_ms");
-  within(config.clients_max, 1, 100'000, "clients_max");
-  within(config.client_jobs_max, 1, 1'000'000, "client_jobs_max");
-  within(config.frame_bytes_max, 64U << 10, 1ULL << 30, "frame_bytes_max");
-  within(config.payload_bytes_max, 64U << 10, kTiB, "payload_bytes_max");
+  within(config.limits.clients_max, 1, 100'000, "clients_max");
+  within(config.limits.client_jobs_max, 1, 1'000'000, "client_jobs_max");
+  within(config.limits.frame_bytes_max, 64U << 10, 1ULL << 30, "frame_bytes_max");
+  within(config.limits.payload_bytes_max, 64U << 10, kTiB, "payload_bytes_max");
   within(static_cast<unsigned>(config.log.level), 0, 3, "level");
   within(static_cast<unsigned>(config.log.format), 0, 1, "format");
   check(!config.pools.empty(), "there is a pool");

@@ -42,17 +42,19 @@ json::object describe(const ParamSpec& spec) {
 
 }  // namespace
 
-std::string describe(const Kind& kind) {
+std::string describe(const Kind& kind, KindRole role) {
   json::array params;
   for (const ParamSpec& spec : kind.params) params.push_back(describe(spec));
-  return json::serialize(json::object{{"name", kind.name},
-                                      {"summary", kind.summary},
-                                      {"params", std::move(params)},
-                                      {"input", json::object{{"parts_min", kind.input.parts_min},
-                                                             {"parts_max", kind.input.parts_max},
-                                                             {"help", kind.input.help}}},
-                                      {"output", kind.output},
-                                      {"sensitive", kind.sensitive}});
+  json::object object{{"name", kind.name},
+                      {"summary", kind.summary},
+                      {"params", std::move(params)},
+                      {"input", json::object{{"parts_min", kind.input.parts_min},
+                                             {"parts_max", kind.input.parts_max},
+                                             {"help", kind.input.help}}},
+                      {"output", kind.output},
+                      {"sensitive", kind.sensitive}};
+  if (role == KindRole::kHealth) object["canary"] = true;
+  return json::serialize(object);
 }
 
 }  // namespace quern::sdk

@@ -2,6 +2,8 @@
 //
 //     {"name","summary","params":[{"name","type","help","default","required","min","max","choices"}],
 //      "input":{"parts_min","parts_max","help"},"output","sensitive"}
+//
+// A health kind also has "canary":true, so that lists can leave it out.
 #pragma once
 
 #include <string>
@@ -10,6 +12,7 @@
 
 namespace quern::sdk {
 
-[[nodiscard]] std::string describe(const Kind& kind);
+enum class KindRole { kOrdinary, kHealth };
+[[nodiscard]] std::string describe(const Kind& kind, KindRole role = KindRole::kOrdinary);
 
 }  // namespace quern::sdk

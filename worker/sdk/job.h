@@ -35,7 +35,7 @@ namespace quern::sdk {
 
 // Raised when the layout of what crosses the shared-object boundary changes; the template refuses a
 // module built against another version.
-inline constexpr std::uint32_t kSdkVersion = 1;
+inline constexpr std::uint32_t kSdkVersion = 2;
 
 // ---- What a kind looks like --------------------------------------------------------------------
 
@@ -63,6 +63,14 @@ struct InputSpec {
   std::string help;  // "a JPEG, PNG or WebP image"
 };
 
+// A job that a healthy worker answers with success, in a few milliseconds. The pool's health job runs
+// it in a real worker and throws its output away (worker/health.h). It is checked when the module is
+// loaded: one with wrong parameters keeps the pool from starting.
+struct Canary {
+  std::string params_json{};  // as a client would send them; empty: none
+  std::string input{};        // the bytes of its one input part; empty: no input part
+};
+
 class Job;
 
 struct Kind {
@@ -73,6 +81,7 @@ struct Kind {
   std::string output;      // what comes back, one line
   bool sensitive = false;  // inputs and outputs are secrets: every buffer they pass is wiped
   std::function<void(Job&)> run;
+  std::optional<Canary> canary{};
 };
 
 struct Module {

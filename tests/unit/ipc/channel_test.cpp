@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <array>
 #include <thread>
+#include <vector>
 
 namespace quern::ipc {
 namespace {
@@ -82,6 +84,49 @@ TEST(Progress, IsReadWholeWhileItIsWritten) {
   EXPECT_FALSE(load_progress(header, 8, view)) << "of another position";
   header.progress_version.fetch_add(1);
   EXPECT_FALSE(load_progress(header, 9, view)) << "a writer that died in the middle";
+}
+
+void* frame(std::uint64_t address) { return reinterpret_cast<void*>(address); }
+
+TEST(Stack, IsReadWholeWhileItIsWritten) {
+  auto created = Channel::create(kSmall, 1);
+  ASSERT_TRUE(created);
+  ChannelHeader& header = created->channel.header();
+  constexpr std::uint64_t kRounds = 500'000;
+  std::thread writer([&] {
+    for (std::uint64_t i = 1; i <= kRounds; ++i) {
+      const std::array<void*, 3> frames{frame(i), frame(i + 1), frame(i + 2)};
+      store_stack(header, 9, std::span(frames).first(1 + i % 3));
+    }
+  });
+  std::uint64_t seen = 0;
+  while (seen < kRounds) {
+    StackView view;
+    if (!load_stack(header, 9, view)) continue;
+    ASSERT_GE(view.addresses[0], seen);
+    seen = view.addresses[0];
+    ASSERT_EQ(view.depth, 1 + seen % 3);
+    for (std::uint32_t i = 1; i < view.depth; ++i) ASSERT_EQ(view.addresses[i], seen + i);
+  }
+  writer.join();
+}
+
+TEST(Stack, OfAHostileWriterIsNeverReadPastItsEnd) {
+  auto created = Channel::create(kSmall, 1);
+  ASSERT_TRUE(created);
+  ChannelHeader& header = created->channel.header();
+  StackView view;
+  EXPECT_FALSE(load_stack(header, 0, view)) << "none was stored yet";
+  const std::vector<void*> deep(100, frame(1));
+  store_stack(header, 4, deep);
+  ASSERT_TRUE(load_stack(header, 4, view));
+  EXPECT_EQ(view.depth, kStackFramesMax);
+  EXPECT_FALSE(load_stack(header, 5, view)) << "of another position";
+  header.stack_depth.store(kStackFramesMax + 1);
+  EXPECT_FALSE(load_stack(header, 4, view));
+  header.stack_depth.store(1);
+  header.stack_version.fetch_add(1);
+  EXPECT_FALSE(load_stack(header, 4, view)) << "a writer that died in the middle";
 }
 
 }  // namespace

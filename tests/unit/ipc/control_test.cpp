@@ -68,9 +68,24 @@ TEST(Control, KindsSurviveTheRoundTrip) {
   const auto kind = decode_kind(body);
   ASSERT_TRUE(kind);
   EXPECT_TRUE(kind->sensitive);
+  EXPECT_FALSE(kind->canary);
   EXPECT_EQ(kind->name, "hash.scrypt");
   EXPECT_EQ(kind->description_json, "{\"a\":1}");
   EXPECT_FALSE(decode_kind(ByteSpan(body).first(5)));
+
+  body.clear();
+  encode_kind(body, {.canary = true, .name = "health.hash", .description_json = "{}"});
+  EXPECT_FALSE(decode_kind(body)->sensitive);
+  EXPECT_TRUE(decode_kind(body)->canary);
+}
+
+TEST(Control, AddressesSurviveTheRoundTrip) {
+  std::vector<std::byte> body;
+  const std::vector<std::uint64_t> addresses{0, 0x7f0012345678, UINT64_MAX};
+  encode_addresses(body, addresses);
+  EXPECT_EQ(decode_addresses(body).value(), addresses);
+  EXPECT_TRUE(decode_addresses({}).value().empty());
+  EXPECT_FALSE(decode_addresses(ByteSpan(body).first(9)));
 }
 
 }  // namespace

@@ -28,6 +28,13 @@ TEST(Describe, AKindIsOneJsonObject) {
       {"name": "gap", "type": "number", "help": "in mm", "required": false, "min": 0.25}]})"));
 }
 
+TEST(Describe, AHealthKindIsMarkedAndNoOtherIs) {
+  Kind kind;
+  kind.name = "health.mill";
+  EXPECT_THAT(describe(kind, KindRole::kHealth), testing::HasSubstr(R"("canary":true)"));
+  EXPECT_THAT(describe(kind), testing::Not(testing::HasSubstr("canary")));
+}
+
 TEST(Describe, WholeBoundsAreWrittenAsWholeNumbers) {
   const Kind kind{.name = "a.b",
                   .summary = "",

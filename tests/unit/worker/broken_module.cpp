@@ -24,6 +24,10 @@ quern::sdk::Module describe_module() {
     pthread_create(
         &thread, nullptr, [](void*) -> void* { return ::pause(), nullptr; }, nullptr);
   };
+#elif QUERN_BROKEN == 4
+  module.kinds.front().canary = {.params_json = R"({"seeds":3})"};
+#elif QUERN_BROKEN == 5
+  module.kinds.front().name = "health.test";
 #endif
   return module;
 }

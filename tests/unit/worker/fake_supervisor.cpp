@@ -199,6 +199,7 @@ void FakeSupervisor::load() {
       case ipc::ControlType::kKind:
         if (message_.header.id != kinds_.size()) throw std::runtime_error("kinds are announced out of order");
         kinds_.emplace_back(ipc::decode_kind(message_.body).value().name);
+        if (ipc::decode_kind(message_.body).value().canary) canaries_.push_back(kinds_.back());
         break;
       case ipc::ControlType::kReady:
         if (message_.header.id != kinds_.size())
@@ -229,6 +230,16 @@ std::unique_ptr<FakeWorker> FakeSupervisor::spawn(const ipc::Geometry& geometry)
   worker->pid_ = message_.header.value;
   worker->pidfd_ = std::move(message_.fds.at(0));
   return worker;
+}
+
+std::string FakeSupervisor::symbolize(std::span<const std::uint64_t> addresses) {
+  std::vector<std::byte> body;
+  ipc::encode_addresses(body, addresses);
+  (void)ipc::send_control(control(), {.type = ipc::ControlType::kSymbolize, .id = 7}, body).value();
+  receive(control(), message_);
+  if (message_.header.type != ipc::ControlType::kSymbols || message_.header.id != 7)
+    throw std::runtime_error("the template did not answer with names");
+  return std::string(ipc::as_text(message_.body));
 }
 
 void FakeSupervisor::kill_template() { (void)::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0); }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -104,10 +105,14 @@ class FakeSupervisor {
 
   // What was announced; or why loading failed.
   [[nodiscard]] const std::vector<std::string>& kinds() const { return kinds_; }
+  [[nodiscard]] const std::vector<std::string>& canaries() const { return canaries_; }  // those marked as one
   [[nodiscard]] const std::string& load_failure() const { return load_failure_; }
   [[nodiscard]] std::uint32_t kind(std::string_view name) const;
 
   [[nodiscard]] std::unique_ptr<FakeWorker> spawn(const ipc::Geometry& geometry = kTestGeometry);
+
+  // The template's names for code addresses, a line each.
+  [[nodiscard]] std::string symbolize(std::span<const std::uint64_t> addresses);
 
   void close_control() { control_.supervisor.reset(); }
   void kill_template();
@@ -121,6 +126,7 @@ class FakeSupervisor {
   ipc::ControlPair control_;
   ipc::ControlMessage message_;
   std::vector<std::string> kinds_;
+  std::vector<std::string> canaries_;
   std::string load_failure_;
   unique_fd pidfd_;
   pid_t pid_ = -1;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -111,6 +112,20 @@ void call(sdk::Job& job) {
       {"tgkill_parent", [] { return static_cast<int>(::syscall(SYS_tgkill, ::getppid(), ::getppid(), 0)); }},
       {"kill_self", [] { return ::kill(::getpid(), 0); }},
       {"io_uring", [] { return static_cast<int>(::syscall(SYS_io_uring_setup, 1, nullptr)); }},
+      {"kill_all", [] { return ::kill(-1, 0); }},
+      {"unix_socket", [] { return ::socket(AF_UNIX, SOCK_STREAM, 0); }},
+      {"pair",
+       [] {
+         int ends[2];
+         return ::socketpair(AF_UNIX, SOCK_STREAM, 0, ends);
+       }},
+      {"unshare", [] { return ::unshare(CLONE_NEWUSER); }},
+      {"clone3", [] { return static_cast<int>(::syscall(SYS_clone3, nullptr, 0)); }},
+      {"parents_limit",
+       [] {
+         rlimit limit{};
+         return ::prlimit(::getppid(), RLIMIT_NOFILE, nullptr, &limit);
+       }},
       {"thread", start_thread},
       {"open", [] { return ::open("/etc/passwd", O_RDONLY); }},
       {"mkdir", [] { return ::syscall(SYS_mkdir, "/tmp/quern-probe", 0700) == 0 ? 0 : -1; }},

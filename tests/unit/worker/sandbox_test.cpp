@@ -58,6 +58,23 @@ TEST_F(Sandbox, LeavesNoRightsAndNoDescriptors) {
   EXPECT_THAT(left, ::testing::HasSubstr(user)) << "root becomes nobody";
 }
 
+TEST(SandboxProcesses, AProgramMayBeStartedWhereThePoolSaysSo) {
+  FakeSupervisor supervisor({QUERN_PROBE_MODULE}, {"--allow-processes"});
+  const auto worker = supervisor.spawn();
+  const auto outcome_of = [&](const std::string& call) {
+    const auto answer = worker->run({.kind = supervisor.kind("probe.call"), .params = "{\"name\":\"" + call + "\"}"});
+    return !answer ? "died" : answer->error ? to_string(*answer->error) : answer->parts.at(0).bytes;
+  };
+  for (const char* call : {"system", "open", "kill_self", "kill_group", "pair", "thread"}) {
+    EXPECT_EQ(outcome_of(call), "allowed") << call;
+  }
+  for (const char* call : {"socket", "unix_socket", "ptrace", "kill_parent", "kill_all", "tgkill_parent", "io_uring",
+                           "unshare", "parents_limit"}) {
+    EXPECT_EQ(outcome_of(call), "EPERM") << call;
+  }
+  EXPECT_EQ(outcome_of("clone3"), "ENOSYS");
+}
+
 TEST(SandboxMemory, IsBoundedWhenThePoolSaysSo) {
   if (kSanitized) GTEST_SKIP() << "a sanitizer's allocator dies where operator new would throw";
   FakeSupervisor supervisor({QUERN_PROBE_MODULE}, {"--memory-bytes-max", "67108864"});

@@ -24,7 +24,10 @@ TEST(Template, AnnouncesEveryKindOfItsModules) {
   const FakeSupervisor supervisor;
   EXPECT_EQ(supervisor.load_failure(), "");
   EXPECT_EQ(supervisor.kinds().front(), "probe.echo");
-  EXPECT_EQ(supervisor.kinds().back(), "probe.secret");
+  ASSERT_GE(supervisor.kinds().size(), 2U);
+  EXPECT_EQ(supervisor.kinds().end()[-2], "probe.secret");
+  EXPECT_EQ(supervisor.kinds().back(), "health.test") << "its own, after theirs";
+  EXPECT_EQ(supervisor.canaries(), std::vector<std::string>{"health.test"});
 }
 
 TEST(Template, SaysWhyAModuleCanNotBeLoaded) {
@@ -38,6 +41,8 @@ TEST(Template, SaysWhyAModuleCanNotBeLoaded) {
   EXPECT_THAT(failure_of({QUERN_BROKEN_MODULES "broken-1.so"}), HasSubstr("SDK version 999"));
   EXPECT_THAT(failure_of({QUERN_BROKEN_MODULES "broken-2.so"}), HasSubstr("the font is missing"));
   EXPECT_THAT(failure_of({QUERN_PROBE_MODULE, QUERN_PROBE_MODULE}), HasSubstr("in another module"));
+  EXPECT_THAT(failure_of({QUERN_BROKEN_MODULES "broken-4.so"}), HasSubstr("canary of kind probe.echo"));
+  EXPECT_THAT(failure_of({QUERN_BROKEN_MODULES "broken-5.so"}), HasSubstr("kind health.test"));
 }
 
 TEST(Template, RefusesToForkWithThreads) {

@@ -3,11 +3,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -82,8 +85,21 @@ void crash(sdk::Job& job) {
   job.output().write(fmt::format("survived attempt {}\n", job.attempt()));
 }
 
+// As libraries do that never expect a null pointer, or never an exception.
+void allocate_or_die(std::size_t bytes, std::string_view on_failure) noexcept {
+  if (on_failure == "terminate") {
+    ::operator delete(::operator new(bytes));
+    return;
+  }
+  auto* memory = static_cast<char*>(std::malloc(bytes));
+  if (memory == nullptr && on_failure == "abort") std::abort();
+  *static_cast<char volatile*>(memory) = 1;
+  std::free(memory);
+}
+
 void allocate(sdk::Job& job) {
   const auto bytes = static_cast<std::size_t>(job.integer("bytes"));
+  if (job.string("on_failure") != "error") allocate_or_die(bytes, job.string("on_failure"));
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   auto* first = static_cast<char*>(memory);
@@ -135,6 +151,30 @@ void forbidden(sdk::Job& job) {
   job.output().write("was allowed\n");
 }
 
+[[noreturn]] void live_as_child(std::int64_t ms, bool daemonize) {
+  if (daemonize) {
+    ::setsid();
+    if (::fork() != 0) ::_exit(0);
+  }
+  sleep_until(Clock::now() + milliseconds(ms), nullptr);
+  ::_exit(0);
+}
+
+// Leaves its children behind; with `daemonize` they are nobody's.
+void fork_children(sdk::Job& job) {
+  sigset_t all;
+  ::sigfillset(&all);
+  if (job.boolean("block_term")) ::sigprocmask(SIG_BLOCK, &all, nullptr);
+  for (std::int64_t i = 0; i < job.integer("children"); ++i) {
+    const pid_t child = ::fork();
+    if (child < 0) throw sdk::JobError(sdk::JobErrorCode::kInternal, "fork was refused");
+    if (child == 0) live_as_child(job.integer("ms"), job.boolean("daemonize"));
+    if (job.boolean("daemonize")) ::waitpid(child, nullptr, 0);
+  }
+  sleep_until(Clock::now() + milliseconds(job.integer("ms")), nullptr);
+  job.output().write(fmt::format("{}\n", job.integer("children")));
+}
+
 void produce(sdk::Job& job) {
   const auto bytes = static_cast<std::size_t>(job.integer("bytes"));
   sdk::Output& output = job.output();
@@ -167,7 +207,7 @@ sdk::ParamSpec until_attempt_param() {
           .max = 100};
 }
 
-sdk::Module describe_module() {
+sdk::Module describe_kinds() {
   using sdk::ParamType;
   const sdk::InputSpec none{.parts_min = 0, .parts_max = 0, .help = ""};
   return {
@@ -230,7 +270,12 @@ sdk::Module describe_module() {
                        .help = "how much",
                        .required = true,
                        .min = 1,
-                       .max = 1e12}},
+                       .max = 1e12},
+                      {.name = "on_failure",
+                       .type = ParamType::kString,
+                       .help = "what to do when there is not as much",
+                       .fallback = "error",
+                       .choices = {"error", "abort", "crash", "terminate"}}},
            .input = none,
            .output = "the number of bytes",
            .run = allocate},
@@ -279,6 +324,26 @@ sdk::Module describe_module() {
            .input = none,
            .output = "a line of text, when it was allowed",
            .run = forbidden},
+          {.name = "debug.fork",
+           .summary = "Starts children that live as long as itself, whatever anyone asks",
+           .params = {{.name = "children",
+                       .type = ParamType::kInteger,
+                       .help = "how many",
+                       .fallback = 1,
+                       .min = 1,
+                       .max = 100},
+                      milliseconds_param(1000),
+                      {.name = "daemonize",
+                       .type = ParamType::kBoolean,
+                       .help = "each in a session of its own, and an orphan",
+                       .fallback = false},
+                      {.name = "block_term",
+                       .type = ParamType::kBoolean,
+                       .help = "with all signals blocked",
+                       .fallback = false}},
+           .input = none,
+           .output = "how many",
+           .run = fork_children},
           {.name = "debug.produce",
            .summary = "Returns a result of a given size: byte i is i mod 251",
            .params = {{.name = "bytes",
@@ -291,6 +356,14 @@ sdk::Module describe_module() {
            .output = "that many bytes",
            .run = produce},
       }};
+}
+
+sdk::Module describe_module() {
+  sdk::Module module = describe_kinds();
+  sdk::Canary canary;
+  canary.input = "tweet";
+  module.kinds.front().canary = canary;  // debug.echo's
+  return module;
 }
 
 }  // namespace

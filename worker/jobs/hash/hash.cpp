@@ -143,60 +143,91 @@ sdk::Kind kdf_kind(const char* name, const char* summary, std::vector<sdk::Param
           .run = run};
 }
 
+sdk::Canary canary(const char* params_json) {
+  sdk::Canary canary;
+  canary.params_json = params_json;
+  canary.input = "tweet";
+  return canary;
+}
+
+sdk::Kind scrypt_kind() {
+  sdk::Kind kind = kdf_kind("hash.scrypt", "Hashes a password with scrypt (RFC 7914)",
+                            {integer("N", "cost, a power of two; memory is 128 * N * r bytes", 16384, 2, 1 << 23),
+                             integer("r", "block size", 8, 1, hash::kScryptBlockMax),
+                             integer("p", "parallelisation", 1, 1, hash::kScryptParallelMax), dk_len(64)},
+                            scrypt);
+  kind.canary = canary(R"({"N":16,"r":1})");
+  return kind;
+}
+
+sdk::Kind pbkdf2_kind() {
+  return kdf_kind(
+      "hash.pbkdf2", "Hashes a password with PBKDF2-HMAC (RFC 8018)",
+      {word("digest", "hash function", "sha256", {hash::kPbkdf2Digests.begin(), hash::kPbkdf2Digests.end()}),
+       integer("iterations", "rounds", 600'000, 1, hash::kPbkdf2IterationsMax), dk_len(32)},
+      pbkdf2);
+}
+
+sdk::Kind argon2id_kind() {
+  return kdf_kind(
+      "hash.argon2id", "Hashes a password with Argon2id (RFC 9106)",
+      {integer("memory_kib", "memory in KiB", 65'536, 8, hash::kArgon2MemoryKibMax),
+       integer("time", "passes over the memory", 3, 1, hash::kArgon2TimeMax),
+       integer("parallelism", "lanes; one worker computes them all", 1, 1, hash::kArgon2LanesMax), dk_len(32)},
+      argon2id);
+}
+
+sdk::Kind bcrypt_kind() {
+  return {.name = "hash.bcrypt",
+          .summary = "Hashes a password with bcrypt ($2b$)",
+          .params = {integer("cost", "log2 of the rounds", 12, hash::kBcryptCostMin, hash::kBcryptCostMax)},
+          .input = {.parts_min = 1, .parts_max = 1, .help = "the password, at most 72 bytes"},
+          .output = "a bcrypt string",
+          .sensitive = true,
+          .run = bcrypt};
+}
+
+sdk::Kind verify_kind() {
+  return {.name = "hash.verify",
+          .summary = "Says whether a password is the one a stored hash was made of",
+          .params = {{.name = "hash",
+                      .type = ParamType::kString,
+                      .help = "a PHC string of scrypt, argon2id or pbkdf2-DIGEST, or a bcrypt string",
+                      .required = true,
+                      .max = 4096}},
+          .input = {.parts_min = 1, .parts_max = 1, .help = "the password"},
+          .output = "true or false",
+          .sensitive = true,
+          .run = verify};
+}
+
+sdk::Kind digest_kind() {
+  return {.name = "hash.digest",
+          .summary = "Digests data (SHA-2, SHA-3, BLAKE2)",
+          .params = {word("algorithm", "hash function", "sha256",
+                          {"sha224", "sha256", "sha384", "sha512", "sha3-256", "sha3-512", "blake2b512", "blake2s256"}),
+                     word("encoding", "how the answer is written", "hex", {"hex", "base64", "raw"})},
+          .input = {.parts_min = 1, .parts_max = 1, .help = "any data"},
+          .output = "the digest",
+          .sensitive = true,
+          .run = digest,
+          .canary = canary("")};
+}
+
+// The libraries' own set-up is done once, before any worker is forked.
+void preload() {
+  if (sodium_init() < 0) throw std::runtime_error("libsodium could not be initialised");
+  (void)hash::pbkdf2({}, {}, {.iterations = 1});
+}
+
 sdk::Module describe_module() {
-  return {
-      .name = "hash",
-      .kinds = {kdf_kind("hash.scrypt", "Hashes a password with scrypt (RFC 7914)",
-                         {integer("N", "cost, a power of two; memory is 128 * N * r bytes", 16384, 2, 1 << 23),
-                          integer("r", "block size", 8, 1, hash::kScryptBlockMax),
-                          integer("p", "parallelisation", 1, 1, hash::kScryptParallelMax), dk_len(64)},
-                         scrypt),
-                kdf_kind("hash.pbkdf2", "Hashes a password with PBKDF2-HMAC (RFC 8018)",
-                         {word("digest", "hash function", "sha256",
-                               {hash::kPbkdf2Digests.begin(), hash::kPbkdf2Digests.end()}),
-                          integer("iterations", "rounds", 600'000, 1, hash::kPbkdf2IterationsMax), dk_len(32)},
-                         pbkdf2),
-                kdf_kind("hash.argon2id", "Hashes a password with Argon2id (RFC 9106)",
-                         {integer("memory_kib", "memory in KiB", 65'536, 8, hash::kArgon2MemoryKibMax),
-                          integer("time", "passes over the memory", 3, 1, hash::kArgon2TimeMax),
-                          integer("parallelism", "lanes; one worker computes them all", 1, 1, hash::kArgon2LanesMax),
-                          dk_len(32)},
-                         argon2id),
-                {.name = "hash.bcrypt",
-                 .summary = "Hashes a password with bcrypt ($2b$)",
-                 .params = {integer("cost", "log2 of the rounds", 12, hash::kBcryptCostMin, hash::kBcryptCostMax)},
-                 .input = {.parts_min = 1, .parts_max = 1, .help = "the password, at most 72 bytes"},
-                 .output = "a bcrypt string",
-                 .sensitive = true,
-                 .run = bcrypt},
-                {.name = "hash.verify",
-                 .summary = "Says whether a password is the one a stored hash was made of",
-                 .params = {{.name = "hash",
-                             .type = ParamType::kString,
-                             .help = "a PHC string of scrypt, argon2id or pbkdf2-DIGEST, or a bcrypt string",
-                             .required = true,
-                             .max = 4096}},
-                 .input = {.parts_min = 1, .parts_max = 1, .help = "the password"},
-                 .output = "true or false",
-                 .sensitive = true,
-                 .run = verify},
-                {.name = "hash.digest",
-                 .summary = "Digests data (SHA-2, SHA-3, BLAKE2)",
-                 .params = {word("algorithm", "hash function", "sha256",
-                                 {"sha224", "sha256", "sha384", "sha512", "sha3-256", "sha3-512", "blake2b512",
-                                  "blake2s256"}),
-                            word("encoding", "how the answer is written", "hex", {"hex", "base64", "raw"})},
-                 .input = {.parts_min = 1, .parts_max = 1, .help = "any data"},
-                 .output = "the digest",
-                 .sensitive = true,
-                 .run = digest}},
-      // the libraries' own set-up is done once, before any worker is forked
-      .preload =
-          [] {
-            if (sodium_init() < 0) throw std::runtime_error("libsodium could not be initialised");
-            (void)hash::pbkdf2({}, {}, {.iterations = 1});
-          },
-  };
+  sdk::Module module;
+  module.name = "hash";
+  for (const auto kind : {scrypt_kind, pbkdf2_kind, argon2id_kind, bcrypt_kind, verify_kind, digest_kind}) {
+    module.kinds.push_back(kind());
+  }
+  module.preload = preload;
+  return module;
 }
 
 }  // namespace
