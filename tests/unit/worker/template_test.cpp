@@ -215,11 +215,12 @@ TEST(Worker, DiesWithItsSupervisor) {
   std::vector<unique_fd> pidfds;
   for (const pid_t pid : pids) pidfds.emplace_back(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   ASSERT_EQ(::kill(supervisor_pid, SIGKILL), 0);
+  // before that they are not this process's children yet
+  ASSERT_EQ(::waitpid(supervisor_pid, nullptr, 0), supervisor_pid);
   // the template may see the end of its socket first, and leave by itself
   EXPECT_THAT(wait_for_end(pidfds[0].get()), ::testing::AnyOf(0, -SIGKILL));
   EXPECT_EQ(wait_for_end(pidfds[1].get()), -SIGKILL);
   EXPECT_EQ(wait_for_end(pidfds[2].get()), -SIGKILL);
-  EXPECT_EQ(::waitpid(supervisor_pid, nullptr, 0), supervisor_pid);
 }
 
 }  // namespace
