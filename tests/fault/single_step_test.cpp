@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <boost/json/array.hpp>
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <condition_variable>
 #include <cstring>
@@ -184,7 +183,7 @@ class OneWorker {
 
   // The pid of the only worker, when it is idle and nothing is queued or running; -1 else.
   [[nodiscard]] pid_t idle_worker() {
-    const boost::json::object pool = look();
+    const boost::json::object pool = operator_.pool();
     const auto& workers = pool.at("workers").as_array();
     if (pool.at("queued").to_number<int>() != 0 || pool.at("running").to_number<int>() != 0) return -1;
     if (workers.size() != 1 || workers[0].at("state").as_string() != "idle") return -1;
@@ -204,7 +203,7 @@ class OneWorker {
     });
     EXPECT_TRUE(settled) << "worker " << worker << ", before " << gone << "\nheld before: " << before_
                          << "\nholds now:   " << now << "\n"
-                         << boost::json::serialize(look());
+                         << boost::json::serialize(operator_.pool());
     return settled ? worker : -1;
   }
 
@@ -220,13 +219,6 @@ class OneWorker {
     return worker;
   }
 
-  [[nodiscard]] boost::json::object look() {
-    const auto document = operator_.admin(wire::AdminOp::kStatus);
-    EXPECT_TRUE(document) << to_string(document.error());
-    if (!document) return {};
-    return boost::json::parse(*document).at("pools").as_array().front().as_object();
-  }
-
   void report(const char* who, std::size_t kill_points, std::size_t steps) {
     EXPECT_TRUE(client_.ping()) << "a second answer to a job would have come before this one";
     const Answers::Totals totals = answers_.totals();
@@ -235,7 +227,7 @@ class OneWorker {
     EXPECT_EQ(totals.answers, totals.jobs);
     EXPECT_EQ(totals.lost, 0U);
     EXPECT_EQ(totals.twice, 0U);
-    const boost::json::object pool = look();
+    const boost::json::object pool = operator_.pool();
     EXPECT_EQ(pool.at("accepted").to_number<std::size_t>(), totals.jobs);
     EXPECT_EQ(pool.at("succeeded").to_number<std::size_t>(), totals.jobs);
   }
@@ -245,7 +237,7 @@ class OneWorker {
   Server server_{"[pools.debug]\nmodules = ['debug']\nworkers = 1\n"};
   Answers answers_;
   client::Client client_{{.socket_path = server_.socket_path(), .name = "test"}};
-  client::Client operator_{{.socket_path = server_.directory() + "/admin.sock", .name = "test"}};
+  Operator operator_{server_};
   Holdings before_;
   std::uint64_t jobs_done_ = 0;
 };

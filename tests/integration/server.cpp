@@ -43,6 +43,19 @@ pid_t spawn(const std::vector<std::string>& command, int in, int out, int err) {
   return pid;
 }
 
+boost::json::object status_of(const Result<std::string>& document) {
+  EXPECT_TRUE(document) << to_string(document.error());
+  return document ? boost::json::parse(*document).as_object() : boost::json::object{};
+}
+
+boost::json::object pool_of(const boost::json::object& status, std::string_view name) {
+  for (const auto& pool : status.at("pools").as_array()) {
+    if (name.empty() || pool.at("name").as_string() == name) return pool.as_object();
+  }
+  ADD_FAILURE() << "no pool " << name;
+  return {};
+}
+
 int exit_code_of(pid_t pid) {
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
@@ -98,20 +111,13 @@ Result<std::string> Server::operate(wire::AdminOp op, std::string_view pool, std
   return client.admin(op, pool, value);
 }
 
-boost::json::object Server::status() const {
-  const auto document = operate(wire::AdminOp::kStatus, "");
-  EXPECT_TRUE(document) << to_string(document.error());
-  return document ? boost::json::parse(*document).as_object() : boost::json::object{};
-}
+boost::json::object Server::status() const { return status_of(operate(wire::AdminOp::kStatus, "")); }
 
-boost::json::object Server::pool(std::string_view name) const {
-  const boost::json::object document = status();
-  for (const auto& pool : document.at("pools").as_array()) {
-    if (name.empty() || pool.at("name").as_string() == name) return pool.as_object();
-  }
-  ADD_FAILURE() << "no pool " << name;
-  return {};
-}
+boost::json::object Server::pool(std::string_view name) const { return pool_of(status(), name); }
+
+boost::json::object Operator::status() { return status_of(client_.admin(wire::AdminOp::kStatus)); }
+
+boost::json::object Operator::pool(std::string_view name) { return pool_of(status(), name); }
 
 pid_t Server::busy_worker() const {
   pid_t pid = -1;

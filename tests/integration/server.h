@@ -74,6 +74,19 @@ class Server {
   pid_t pid_ = -1;
 };
 
+// An operator's connection that stays: asking through it leaves the server's descriptors as they are.
+class Operator {
+ public:
+  explicit Operator(const Server& server)
+      : client_({.socket_path = server.directory() + "/admin.sock", .name = "test"}) {}
+  [[nodiscard]] boost::json::object status();
+  // As Server::pool.
+  [[nodiscard]] boost::json::object pool(std::string_view name = {});
+
+ private:
+  client::Client client_;
+};
+
 [[nodiscard]] inline std::string debug_pool(std::string_view more = "") {
   return "[pools.debug]\nmodules = ['debug']\nworkers = 2\ncancel_grace_ms = 200\n" + std::string(more);
 }
