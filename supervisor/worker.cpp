@@ -100,6 +100,13 @@ void Worker::kill(Cause why) noexcept {
   if (process_) process_->kill(SIGKILL);
 }
 
+// A worker that dies closes its socket a moment before its pidfd tells, and how it died is still the cause.
+// One that lives on without it, or has left in it what it said it had done, would hold up its pool's queue.
+void Worker::end_deaf() noexcept {
+  deaf_ = true;
+  process_->kill(SIGKILL);
+}
+
 asio::awaitable<Cause> Worker::mind() {
   using namespace asio::experimental::awaitable_operators;
   // ends with the process; the watch is cancelled then
@@ -108,6 +115,7 @@ asio::awaitable<Cause> Worker::mind() {
   while (killed_for_.kind != CauseKind::kChannelCorrupt && drain() == Turn::kMore) {
   }
   if (killed_for_.kind != CauseKind::kNone) cause = killed_for_;
+  if (deaf_ && cause == Cause{CauseKind::kSignaled, SIGKILL}) cause = {CauseKind::kChannelCorrupt, 0};
   state_ = State::kDead;
   co_return cause;
 }
@@ -141,7 +149,11 @@ Result<bool> Worker::publish(Job& job, std::int64_t now_ns) {
     for (const unique_fd& fd : job.fds) fds.push_back(fd.get());
     const auto sent = ipc::send_control(control_.get(), {.type = ipc::ControlType::kJobFds, .id = position}, {}, fds);
     if (!sent) return sent.error();
-    if (sent->status != ipc::IoStatus::kDone) return false;  // full, or the worker is dying: its pidfd tells
+    if (sent->status != ipc::IoStatus::kDone) {
+      // Full, while it still has jobs to receive: its next answer makes room. Else there is no next answer.
+      if (sent->status == ipc::IoStatus::kClosed || in_flight() == 0) end_deaf();
+      return false;
+    }
   }
   const std::uint32_t slot = channel_.slot(position);
   jobs_[slot] = &job;

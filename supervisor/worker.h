@@ -123,6 +123,7 @@ class Worker {
   [[nodiscard]] bool read_error(const ipc::Completion& completion, WorkerAnswer& answer);
   [[nodiscard]] bool receive_result_fds(const ipc::Completion& completion);
   void wipe(std::uint64_t position) noexcept;
+  void end_deaf() noexcept;
   void announce_running();
 
   WorkerEvents& events_;
@@ -148,6 +149,7 @@ class Worker {
   Cause killed_for_{};
   State state_ = State::kSpawning;
   bool retire_asked_ = false;
+  bool deaf_ = false;  // killed because its control socket takes nothing
 };
 
 }  // namespace quern::supervisor
