@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -23,6 +24,12 @@ namespace quern::supervisor {
 namespace asio = boost::asio;
 
 namespace {
+
+// The least there is, which the kernel makes a handful of packets. The kernel counts the descriptors on
+// their way for all processes of a user together, and refuses more: what a hostile worker sends and we
+// never read must not leave the workers of other pools without any. It can't change this: setsockopt
+// is not among its system calls.
+constexpr int kWorkerSendBytes = 1;
 
 // Takes the eventfd's count. The worker holds the same open file description: it may have cleared
 // O_NONBLOCK and taken the count before us, so a plain read could block for ever. RWF_NOWAIT can't.
@@ -48,6 +55,9 @@ Result<std::unique_ptr<Worker>> Worker::create(asio::io_context& io, const ipc::
   if (!control) return control.error();
   // only our end: a worker may wait for the descriptors of its job
   if (::fcntl(control->supervisor.get(), F_SETFL, O_NONBLOCK) != 0) return system_error("fcntl", "control", errno);
+  if (::setsockopt(control->child.get(), SOL_SOCKET, SO_SNDBUF, &kWorkerSendBytes, sizeof kWorkerSendBytes) != 0) {
+    return system_error("setsockopt(SO_SNDBUF)", "control", errno);
+  }
   return std::unique_ptr<Worker>(new Worker(io, std::move(created->channel), std::move(created->fd), std::move(eventfd),
                                             std::move(worker_eventfd), std::move(*control), incarnation, events));
 }
