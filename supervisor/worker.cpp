@@ -293,7 +293,7 @@ bool Worker::read_error(const ipc::Completion& completion, WorkerAnswer& answer)
   const auto shared = channel_.output(completion.position).first(completion.error_bytes);
   const std::vector<std::byte> body(shared.begin(), shared.end());
   answer.error = wire::decode_error(body);
-  return answer.error.has_value();
+  return answer.error && is_known(answer.error->code);  // it is counted by its code
 }
 
 // They went ahead of the completion, so they are here, and nothing else is.
