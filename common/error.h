@@ -59,10 +59,6 @@ struct Cause {
 
 // "invalid_argument", "worker_crashed", ...: the names used everywhere outside the code.
 [[nodiscard]] std::string_view name(ErrorCode code) noexcept;
-// Whether it is one of those above: a peer may write any number.
-[[nodiscard]] constexpr bool is_known(ErrorCode code) noexcept {
-  return code >= ErrorCode::kInvalidArgument && code <= ErrorCode::kUnreachable;
-}
 // "exited", "signaled", ...: a metric's label.
 [[nodiscard]] std::string_view name(CauseKind kind) noexcept;
 // "exit code 3", "signal 11 (SIGSEGV)", "run timeout", ...: for people.

@@ -227,6 +227,7 @@ TEST(HostileWorker, HarmsNobodyButItsOwnPool) {
   Neighbour neighbour(server);
 
   const std::size_t count = rounds();
+  std::size_t done = 0;
   std::uint64_t memory_before = 0;
   for (std::size_t round = 0; round < count && !::testing::Test::HasFailure(); ++round) {
     if (round == count / 5) memory_before = resident_kib(server.pid());  // warmed up
@@ -237,6 +238,7 @@ TEST(HostileWorker, HarmsNobodyButItsOwnPool) {
     // a job that behaves ends a row of deaths; one that comes in a descriptor needs the control socket
     scene.run({.kind = "hostile.calm", .parts = {Part::copy(fmt::format("round {}", round))}});
     if (round % 3 == 0) scene.run(large(round));
+    ++done;
   }
 
   neighbour.stop();
@@ -253,7 +255,8 @@ TEST(HostileWorker, HarmsNobodyButItsOwnPool) {
   const boost::json::object pool = server.pool("hostile");
   std::uint64_t errors = 0;
   for (const auto& [code, times] : pool.at("errors").as_object()) {
-    EXPECT_NE(code, "unknown") << "a code that is none is a lie";
+    EXPECT_THAT(std::string(code), ::testing::Not(::testing::AnyOf("unknown", "unreachable", "busy", "not_found")))
+        << "no worker knows";
     errors += times.to_number<std::uint64_t>();
   }
   EXPECT_EQ(errors, pool.at("failed").to_number<std::uint64_t>());
@@ -269,7 +272,7 @@ TEST(HostileWorker, HarmsNobodyButItsOwnPool) {
   const auto us = [](Clock::duration time) {
     return std::chrono::duration_cast<std::chrono::microseconds>(time).count();
   };
-  fmt::print("hostile worker: {} rounds, {} incidents, {} jobs answered once; memory {} -> {} KiB\n", count,
+  fmt::print("hostile worker: {} rounds, {} incidents, {} jobs answered once; memory {} -> {} KiB\n", done,
              total(counted), scene.jobs(), memory_before, memory);
   for (const auto& [cause, times] : counted) fmt::print("hostile worker:   {} x {}\n", times, cause);
   fmt::print("hostile worker: the other pool: {} jobs, {} wrong or lost, p50 {} us, p99 {} us, max {} us\n",
