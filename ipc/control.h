@@ -23,6 +23,13 @@
 //                                stranger (supervisor/process.h).
 //   after kSpawned               the worker outlives its template.
 //
+// What if the worker misuses its end
+//   it closes it, or leaves in it   the next job with descriptors can't be sent: the worker is ended, and the job
+//   jobs it said were done          goes elsewhere.
+//   it sends what nobody asked for  its socket holds a handful of packets, so that the descriptors in them don't use
+//                                   up what the kernel lets all workers' user have on their way. They are never
+//                                   read, or found by the next completion that has descriptors.
+//
 // The supervisor trusts a template (it runs no job and reads no client's byte), but checks lengths all
 // the same. It trusts nothing from a worker: a bad message costs the worker its life.
 #pragma once

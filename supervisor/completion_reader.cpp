@@ -6,6 +6,24 @@
 #include "ipc/memfd.h"
 
 namespace quern::supervisor {
+namespace {
+
+// What a job, its module or its input can be at fault for. Whether a worker crashed, a pool is busy or a
+// server can be reached is not seen from inside a worker.
+bool is_workers_to_tell(ErrorCode code) noexcept {
+  switch (code) {
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kBadInput:
+    case ErrorCode::kTooLarge:
+    case ErrorCode::kCancelled:
+    case ErrorCode::kOutOfMemory:
+    case ErrorCode::kProtocolError:
+    case ErrorCode::kInternal: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
 
 CompletionReader::CompletionReader(const ipc::Channel& channel, int control) : channel_(channel), control_(control) {
   parts_.reserve(ipc::kResultPartsMax);
@@ -55,7 +73,10 @@ bool CompletionReader::read_error(const ipc::Completion& completion, WorkerAnswe
   const auto shared = channel_.output(completion.position).first(completion.error_bytes);
   const std::vector<std::byte> body(shared.begin(), shared.end());
   answer.error = wire::decode_error(body);
-  return answer.error.has_value();
+  if (!answer.error || !is_workers_to_tell(answer.error->code)) return false;
+  answer.error->cause = {};
+  answer.error->retry_after_ms = 0;
+  return true;
 }
 
 // They went ahead of the completion, so they are here, and nothing else is.

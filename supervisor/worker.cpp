@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -23,6 +24,12 @@ namespace quern::supervisor {
 namespace asio = boost::asio;
 
 namespace {
+
+// The least there is, which the kernel makes a handful of packets. The kernel counts the descriptors on
+// their way for all processes of a user together, and refuses more: what a hostile worker sends and we
+// never read must not leave the workers of other pools without any. It can't change this: setsockopt
+// is not among its system calls.
+constexpr int kWorkerSendBytes = 1;
 
 // Takes the eventfd's count. The worker holds the same open file description: it may have cleared
 // O_NONBLOCK and taken the count before us, so a plain read could block for ever. RWF_NOWAIT can't.
@@ -48,6 +55,9 @@ Result<std::unique_ptr<Worker>> Worker::create(asio::io_context& io, const ipc::
   if (!control) return control.error();
   // only our end: a worker may wait for the descriptors of its job
   if (::fcntl(control->supervisor.get(), F_SETFL, O_NONBLOCK) != 0) return system_error("fcntl", "control", errno);
+  if (::setsockopt(control->child.get(), SOL_SOCKET, SO_SNDBUF, &kWorkerSendBytes, sizeof kWorkerSendBytes) != 0) {
+    return system_error("setsockopt(SO_SNDBUF)", "control", errno);
+  }
   return std::unique_ptr<Worker>(new Worker(io, std::move(created->channel), std::move(created->fd), std::move(eventfd),
                                             std::move(worker_eventfd), std::move(*control), incarnation, events));
 }
@@ -102,6 +112,13 @@ void Worker::kill(Cause why) noexcept {
   if (process_) process_->kill(SIGKILL);
 }
 
+// A worker that dies closes its socket a moment before its pidfd tells, and how it died is still the cause.
+// One that lives on without it, or has left in it what it said it had done, would hold up its pool's queue.
+void Worker::end_deaf() noexcept {
+  deaf_ = true;
+  process_->kill(SIGKILL);
+}
+
 asio::awaitable<Cause> Worker::mind() {
   using namespace asio::experimental::awaitable_operators;
   // ends with the process; the watch is cancelled then
@@ -119,6 +136,7 @@ asio::awaitable<Cause> Worker::mind() {
     }
   }
   if (killed_for_.kind != CauseKind::kNone) cause = killed_for_;
+  if (deaf_ && cause == Cause{CauseKind::kSignaled, SIGKILL}) cause = {CauseKind::kChannelCorrupt, 0};
   state_ = State::kDead;
   co_return cause;
 }
@@ -152,7 +170,11 @@ Result<bool> Worker::publish(Job& job, std::int64_t now_ns) {
     for (const unique_fd& fd : job.fds) fds.push_back(fd.get());
     const auto sent = ipc::send_control(control_.get(), {.type = ipc::ControlType::kJobFds, .id = position}, {}, fds);
     if (!sent) return sent.error();
-    if (sent->status != ipc::IoStatus::kDone) return false;  // full, or the worker is dying: its pidfd tells
+    if (sent->status != ipc::IoStatus::kDone) {
+      // Full, while it still has jobs to receive: its next answer makes room. Else there is no next answer.
+      if (sent->status == ipc::IoStatus::kClosed || in_flight() == 0) end_deaf();
+      return false;
+    }
   }
   const std::uint32_t slot = channel_.slot(position);
   jobs_[slot] = &job;

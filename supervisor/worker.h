@@ -133,6 +133,7 @@ class Worker {
   Turn drain();
   [[nodiscard]] bool deliver(const ipc::Completion& completion);
   void wipe(std::uint64_t position) noexcept;
+  void end_deaf() noexcept;
   void announce_running();
   void announce_stack();
 
@@ -161,6 +162,7 @@ class Worker {
   Cause killed_for_{};
   State state_ = State::kSpawning;
   bool retire_asked_ = false;
+  bool deaf_ = false;  // killed because its control socket takes nothing
 };
 
 }  // namespace quern::supervisor

@@ -21,8 +21,9 @@ namespace {
 
 constexpr unsigned kNobody = 65534;
 // Far more than a job's parts. Not tighter, because the kernel counts all of a user's descriptors that
-// are on their way in sockets against the sender's limit (unix(7), ETOOMANYREFS).
-constexpr rlim_t kDescriptorsMax = 4096;
+// are on their way in sockets against the sender's limit (unix(7), ETOOMANYREFS). A hostile worker
+// can have about 1500 of them on their way (supervisor/worker.cpp).
+constexpr rlim_t kDescriptorsMax = 16384;
 
 void close_others(std::span<const int> keep) {
   if (const unique_fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC)); null) (void)::dup2(null.get(), STDIN_FILENO);

@@ -141,13 +141,7 @@ TEST(TemplateDeath, WorkersLiveOnAndItIsStartedAgain) {
   client::Client client = server.connect();
   auto running = client.submit(job("debug.sleep", R"({"ms":300})"));
   const pid_t busy = server.busy_worker();
-  pid_t template_pid = -1;
-  const auto pool = server.pool();
-  for (const pid_t child : server.children()) {
-    bool worker = false;
-    for (const auto& each : pool.at("workers").as_array()) worker |= each.at("pid").as_int64() == child;
-    if (!worker) template_pid = child;
-  }
+  const pid_t template_pid = server.template_pid();
   ASSERT_GT(template_pid, 0);
   ::kill(template_pid, SIGKILL);
   EXPECT_TRUE(eventually([&] { return server.log().find("event=template_restarted") != std::string::npos; }));

@@ -43,6 +43,19 @@ pid_t spawn(const std::vector<std::string>& command, int in, int out, int err) {
   return pid;
 }
 
+boost::json::object status_of(const Result<std::string>& document) {
+  EXPECT_TRUE(document) << to_string(document.error());
+  return document ? boost::json::parse(*document).as_object() : boost::json::object{};
+}
+
+boost::json::object pool_of(const boost::json::object& status, std::string_view name) {
+  for (const auto& pool : status.at("pools").as_array()) {
+    if (name.empty() || pool.at("name").as_string() == name) return pool.as_object();
+  }
+  ADD_FAILURE() << "no pool " << name;
+  return {};
+}
+
 int exit_code_of(pid_t pid) {
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
@@ -98,20 +111,13 @@ Result<std::string> Server::operate(wire::AdminOp op, std::string_view pool, std
   return client.admin(op, pool, value);
 }
 
-boost::json::object Server::status() const {
-  const auto document = operate(wire::AdminOp::kStatus, "");
-  EXPECT_TRUE(document) << to_string(document.error());
-  return document ? boost::json::parse(*document).as_object() : boost::json::object{};
-}
+boost::json::object Server::status() const { return status_of(operate(wire::AdminOp::kStatus, "")); }
 
-boost::json::object Server::pool(std::string_view name) const {
-  const boost::json::object document = status();
-  for (const auto& pool : document.at("pools").as_array()) {
-    if (name.empty() || pool.at("name").as_string() == name) return pool.as_object();
-  }
-  ADD_FAILURE() << "no pool " << name;
-  return {};
-}
+boost::json::object Server::pool(std::string_view name) const { return pool_of(status(), name); }
+
+boost::json::object Operator::status() { return status_of(client_.admin(wire::AdminOp::kStatus)); }
+
+boost::json::object Operator::pool(std::string_view name) { return pool_of(status(), name); }
 
 pid_t Server::busy_worker() const {
   pid_t pid = -1;
@@ -147,8 +153,27 @@ std::size_t Server::open_fds() const {
   return count;
 }
 
-std::vector<pid_t> Server::children() const {
-  std::vector<pid_t> found;
+Holdings Server::holdings() const {
+  Holdings found;
+  const std::string proc = "/proc/" + std::to_string(pid_);
+  for (const auto& entry : std::filesystem::directory_iterator(proc + "/fd")) {
+    ++found.fds;
+    std::error_code closed;
+    if (std::filesystem::read_symlink(entry.path(), closed).string().starts_with("/memfd:")) ++found.memfds;
+  }
+  std::ifstream maps(proc + "/maps");
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find("/memfd:") != std::string::npos) ++found.memfd_mappings;
+  }
+  return found;
+}
+
+std::ostream& operator<<(std::ostream& out, const Holdings& holdings) {
+  return out << holdings.fds << " descriptors, " << holdings.memfds << " of them memfds, " << holdings.memfd_mappings
+             << " mapped memfds";
+}
+
+void Server::for_each_child(const std::function<void(pid_t pid, char state)>& visit) const {
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
     const std::string name = entry.path().filename();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
@@ -159,9 +184,32 @@ std::vector<pid_t> Server::children() const {
     char state = 0;
     pid_t parent = 0;
     rest >> state >> parent;
-    if (parent == pid_ && state != 'Z') found.push_back(std::stoi(name));
+    if (parent == pid_) visit(std::stoi(name), state);
   }
+}
+
+std::vector<pid_t> Server::children() const {
+  std::vector<pid_t> found;
+  for_each_child([&](pid_t pid, char state) {
+    if (state != 'Z') found.push_back(pid);
+  });
   return found;
+}
+
+std::size_t Server::zombies() const {
+  std::size_t count = 0;
+  for_each_child([&](pid_t, char state) { count += state == 'Z' ? 1U : 0U; });
+  return count;
+}
+
+pid_t Server::template_pid() const {
+  const boost::json::object only = pool();
+  for (const pid_t child : children()) {
+    bool worker = false;
+    for (const auto& each : only.at("workers").as_array()) worker |= each.at("pid").to_number<pid_t>() == child;
+    if (!worker) return child;
+  }
+  return -1;
 }
 
 Ended run(const std::vector<std::string>& command, std::string_view input) {

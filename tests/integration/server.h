@@ -8,6 +8,7 @@
 #include <boost/json/value.hpp>
 #include <chrono>
 #include <functional>
+#include <iosfwd>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,15 @@ using namespace std::chrono_literals;
 
 // Polls `condition` until it is true; false when `limit` passes first.
 bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit = 10s);
+
+// What a quernd holds of the kernel's: a leak of a worker's channel, socket or eventfd shows here.
+struct Holdings {
+  std::size_t fds = 0;
+  std::size_t memfds = 0;          // of those descriptors
+  std::size_t memfd_mappings = 0;  // a channel without its descriptor
+  friend bool operator==(const Holdings&, const Holdings&) = default;
+};
+std::ostream& operator<<(std::ostream& out, const Holdings& holdings);
 
 class Server {
  public:
@@ -48,13 +58,33 @@ class Server {
   [[nodiscard]] std::string socket_path() const { return directory_ + "/quern.sock"; }
   [[nodiscard]] std::string log() const;
   [[nodiscard]] std::size_t open_fds() const;
+  [[nodiscard]] Holdings holdings() const;
   // Every descendant: template and workers.
   [[nodiscard]] std::vector<pid_t> children() const;
+  // Children that are dead and not yet reaped.
+  [[nodiscard]] std::size_t zombies() const;
+  // The child that is no worker, of a server with one pool; -1 while there is none.
+  [[nodiscard]] pid_t template_pid() const;
 
  private:
+  void for_each_child(const std::function<void(pid_t pid, char state)>& visit) const;
+
   std::string directory_;
   std::string config_path_;
   pid_t pid_ = -1;
+};
+
+// An operator's connection that stays: asking through it leaves the server's descriptors as they are.
+class Operator {
+ public:
+  explicit Operator(const Server& server)
+      : client_({.socket_path = server.directory() + "/admin.sock", .name = "test"}) {}
+  [[nodiscard]] boost::json::object status();
+  // As Server::pool.
+  [[nodiscard]] boost::json::object pool(std::string_view name = {});
+
+ private:
+  client::Client client_;
 };
 
 [[nodiscard]] inline std::string debug_pool(std::string_view more = "") {

@@ -1,0 +1,198 @@
+#include "tests/fault/tracee.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/personality.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstddef>
+#include <unordered_map>
+#include <utility>
+
+namespace quern::test {
+namespace {
+
+constexpr std::size_t kDebugRegisters = 4;
+constexpr std::array<std::byte, 2> kSyscallInstruction{std::byte{0x0f}, std::byte{0x05}};
+
+std::uint64_t peek_user(pid_t pid, std::size_t offset) {
+  errno = 0;
+  return static_cast<std::uint64_t>(::ptrace(PTRACE_PEEKUSER, pid, offset, nullptr));
+}
+
+bool set_debug_register(pid_t pid, std::size_t number, std::uint64_t value) {
+  const std::size_t offset = offsetof(user, u_debugreg) + number * sizeof(std::uint64_t);
+  return ::ptrace(PTRACE_POKEUSER, pid, offset, value) == 0;
+}
+
+bool wait_for_stop(pid_t pid, int& status) {
+  pid_t seen = -1;
+  do {
+    seen = ::waitpid(pid, &status, __WALL);
+  } while (seen < 0 && errno == EINTR);
+  return seen == pid && WIFSTOPPED(status);
+}
+
+}  // namespace
+
+// ---- One process -----------------------------------------------------------------------------------
+
+Result<Tracee> Tracee::seize(pid_t pid) {
+  if (::ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) != 0) return system_error("ptrace", "PTRACE_SEIZE", errno);
+  unique_fd memory(::open(fmt::format("/proc/{}/mem", pid).c_str(), O_RDONLY | O_CLOEXEC));
+  Tracee tracee(pid, std::move(memory));
+  int status = 0;
+  if (::ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr) != 0 || !wait_for_stop(pid, status)) {
+    tracee.pid_ = -1;
+    return system_error("ptrace", "PTRACE_INTERRUPT", errno);
+  }
+  return tracee;
+}
+
+Tracee::~Tracee() {
+  if (pid_ > 0) (void)::ptrace(PTRACE_DETACH, pid_, nullptr, nullptr);
+}
+
+bool Tracee::resume(int request) {
+  int status = 0;
+  for (long signal = 0;;) {
+    if (::ptrace(static_cast<__ptrace_request>(request), pid_, nullptr, signal) != 0 || !wait_for_stop(pid_, status)) {
+      pid_ = -1;
+      return false;
+    }
+    if (status >> 8 == SIGTRAP) return true;
+    signal = status >> 16 == 0 ? WSTOPSIG(status) : 0;  // its own signals go on to it
+  }
+}
+
+bool Tracee::step() {
+  const std::uint64_t before = next();
+  do {
+    if (!resume(PTRACE_SINGLESTEP)) return false;
+  } while (next() == before && repeats(before));
+  return true;
+}
+
+// Whether the instruction there has a repeat prefix (REP STOSB): it traps after each repetition.
+bool Tracee::repeats(std::uint64_t address) const {
+  std::array<std::byte, 1> prefix{};
+  return read(address, prefix) && (prefix[0] == std::byte{0xf2} || prefix[0] == std::byte{0xf3});
+}
+
+bool Tracee::run_to(std::span<const std::uint64_t> addresses) {
+  std::uint64_t enable = 0;
+  bool set = addresses.size() <= kDebugRegisters;
+  for (std::size_t i = 0; set && i < addresses.size(); ++i) {
+    set = set_debug_register(pid_, i, addresses[i]);
+    enable |= std::uint64_t{1} << (2 * i);  // on execution, for this thread
+  }
+  if (!set || !set_debug_register(pid_, 7, enable)) {  // no such registers here: the slow way
+    const auto there = [&] {
+      const std::uint64_t at = next();
+      for (const std::uint64_t address : addresses) {
+        if (at == address) return true;
+      }
+      return false;
+    };
+    while (!there()) {
+      if (!step()) return false;
+    }
+    return true;
+  }
+  if (!resume(PTRACE_CONT)) return false;
+  (void)set_debug_register(pid_, 7, 0);
+  return true;
+}
+
+std::uint64_t Tracee::next() const { return peek_user(pid_, offsetof(user_regs_struct, rip)); }
+
+long Tracee::call_register() const { return static_cast<long>(peek_user(pid_, offsetof(user_regs_struct, rax))); }
+
+std::optional<long> Tracee::next_call() const {
+  std::array<std::byte, 2> instruction{};
+  if (!read(next(), instruction) || instruction != kSyscallInstruction) return std::nullopt;
+  return call_register();
+}
+
+bool Tracee::read(std::uint64_t address, std::span<std::byte> into) const {
+  return ::pread(memory_.get(), into.data(), into.size(), static_cast<off_t>(address)) ==
+         static_cast<ssize_t>(into.size());
+}
+
+void Tracee::kill() {
+  if (pid_ <= 0) return;
+  ::kill(pid_, SIGKILL);
+  int status = 0;
+  while (wait_for_stop(pid_, status)) {
+  }
+  pid_ = -1;
+}
+
+// ---- Its way ---------------------------------------------------------------------------------------
+
+void Path::index() {
+  std::unordered_map<std::uint64_t, std::size_t> times;
+  for (const std::uint64_t address : steps_) ++times[address];
+  last_unique_.assign(steps_.size(), 0);
+  for (std::size_t k = 1; k < steps_.size(); ++k) {
+    last_unique_[k] = times[steps_[k]] == 1 && k > 1 ? k : last_unique_[k - 1];
+  }
+}
+
+bool Path::follow(Tracee& tracee, std::size_t k) const {
+  const std::uint64_t sleep = steps_.back();
+  // elsewhere: its libraries are mapped at other addresses than those of the process that was recorded
+  const bool same_addresses = tracee.next() == steps_.front();
+  const auto about_to_sleep = [&] {
+    return same_addresses ? tracee.next() == sleep && tracee.call_register() == sleeping_call_
+                          : tracee.next_call() == sleeping_call_;
+  };
+  std::size_t done = 0;
+  // the first step wakes it up: it leaves the system call that it sleeps in
+  if (k > 0) {
+    if (!tracee.step()) return false;
+    done = 1;
+  }
+  if (same_addresses && last_unique_[k] > done) {
+    const std::array<std::uint64_t, 2> stops{steps_[last_unique_[k]], sleep};
+    if (!tracee.run_to(stops)) return false;
+    done = last_unique_[k];
+    if (tracee.next() != steps_[done]) return false;
+  }
+  for (; done < k; ++done) {
+    if (about_to_sleep() || !tracee.step()) return false;
+  }
+  return true;
+}
+
+// ---- Circumstances ---------------------------------------------------------------------------------
+
+SameAddresses::SameAddresses() : before_(::personality(0xffffffff)) {
+  (void)::personality(static_cast<unsigned long>(before_) | ADDR_NO_RANDOMIZE);
+}
+
+SameAddresses::~SameAddresses() { (void)::personality(static_cast<unsigned long>(before_)); }
+
+SameProcessor::SameProcessor() {
+  (void)::sched_getaffinity(0, sizeof before_, &before_);
+  while (processor_ + 1 < CPU_SETSIZE && !CPU_ISSET(processor_, &before_)) ++processor_;
+  bring(0);
+}
+
+SameProcessor::~SameProcessor() { (void)::sched_setaffinity(0, sizeof before_, &before_); }
+
+void SameProcessor::bring(pid_t pid) const {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(processor_, &one);
+  (void)::sched_setaffinity(pid, sizeof one, &one);
+}
+
+}  // namespace quern::test
