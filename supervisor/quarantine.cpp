@@ -176,11 +176,29 @@ Quarantine::Entry& Quarantine::entry_for(Entry&& seen, Content&& content) {
     drop(suspect != entries_.end() ? suspect : entries_.begin());
   }
   Entry& entry = entries_.emplace_back(std::move(seen));
-  if (!entry.kind->sensitive && bytes_kept_ + entry.payload_bytes <= bytes_max_) {
-    bytes_kept_ += entry.payload_bytes;
-    entry.content = std::move(content);
-  }
+  if (!entry.kind->sensitive) keep(entry, std::move(content));
   return entry;
+}
+
+void Quarantine::keep(Entry& entry, Content&& content) {
+  const auto fits = [&] {
+    return bytes_kept_ + entry.payload_bytes <= bytes_max_ &&
+           descriptors_kept_ + content.descriptors() <= kDescriptorsKept;
+  };
+  for (auto old = entries_.begin(); old != entries_.end() && !fits(); ++old) {
+    if (!old->quarantined) forget_content(*old);
+  }
+  if (!fits()) return;
+  bytes_kept_ += entry.payload_bytes;
+  descriptors_kept_ += content.descriptors();
+  entry.content = std::move(content);
+}
+
+void Quarantine::forget_content(Entry& entry) noexcept {
+  if (!entry.content) return;
+  bytes_kept_ -= entry.payload_bytes;
+  descriptors_kept_ -= entry.content->descriptors();
+  entry.content.reset();
 }
 
 Quarantine::Entry* Quarantine::find(std::uint64_t id) noexcept {
@@ -194,7 +212,7 @@ void Quarantine::release(std::uint64_t id) noexcept {
 }
 
 void Quarantine::drop(std::list<Entry>::iterator at) noexcept {
-  if (at->content) bytes_kept_ -= at->payload_bytes;
+  forget_content(*at);
   entries_.erase(at);
 }
 

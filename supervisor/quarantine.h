@@ -14,7 +14,8 @@
 // Large payloads are hashed in slices between which the loop serves others.
 //
 // Kept in memory only, at most kEntriesMax; the payloads for a replay within bytes_max, and never those of
-// sensitive kinds. One thread. Destroy with the io_context gone, or idle.
+// sensitive kinds; suspects' payloads go first when there are too many, or too many descriptors. One thread. Destroy
+// with the io_context gone, or idle.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -37,6 +38,7 @@ class Quarantine {
  public:
   static constexpr std::size_t kEntriesMax = 1'000;
   static constexpr std::size_t kDeathsKept = 8;
+  static constexpr std::size_t kDescriptorsKept = 128;
 
   struct Death {
     std::int64_t unix_ms = 0;
@@ -49,6 +51,7 @@ class Quarantine {
     std::vector<std::byte> body{};
     unique_fd body_fd{};
     std::vector<unique_fd> fds{};
+    [[nodiscard]] std::size_t descriptors() const noexcept { return fds.size() + (body_fd ? 1 : 0); }
   };
   struct Entry {
     Fingerprint fingerprint{};
@@ -83,10 +86,13 @@ class Quarantine {
   [[nodiscard]] boost::asio::awaitable<void> record(Content content, Entry seen, Death death, std::uint32_t deaths_max);
   Entry& entry_for(Entry&& seen, Content&& content);
   void drop(std::list<Entry>::iterator at) noexcept;
+  void keep(Entry& entry, Content&& content);
+  void forget_content(Entry& entry) noexcept;
 
   boost::asio::io_context& io_;
   std::uint64_t bytes_max_;
   std::uint64_t bytes_kept_ = 0;
+  std::size_t descriptors_kept_ = 0;
   std::list<Entry> entries_;  // oldest first
 };
 

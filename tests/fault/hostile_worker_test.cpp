@@ -155,7 +155,7 @@ std::uint64_t total(const std::map<std::string, std::uint64_t>& counts) {
 class Scene {
  public:
   explicit Scene(unsigned hostile_workers = 2)
-      : server_(fmt::format("[pools.hostile]\nmodules = ['{}']\nworkers = {}\nattempts = 1\n"
+      : server_(fmt::format("[pools.hostile]\nmodules = ['{}']\nworkers = {}\nattempts = 1\nquarantine_deaths = 0\n"
                             "run_timeout_ms = 200\ncancel_grace_ms = 50\n"
                             "[pools.debug]\nmodules = ['debug']\nworkers = 1\n",
                             HOSTILE_MODULE, hostile_workers)) {

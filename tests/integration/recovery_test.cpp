@@ -95,10 +95,18 @@ TEST(WorkerDeath, WhatTheSandboxForbidsIsNamed) {
 TEST(WorkerDeath, ACrashLoopBacksOffAndEndsByItself) {
   const Server server(debug_pool("attempts = 1\nquarantine_deaths = 0\n"));
   client::Client client = server.connect();
-  for (int i = 0; i < 8; ++i) EXPECT_FALSE(client.run(job("debug.crash")));
-  EXPECT_EQ(server.deaths("signaled"), 8U);
-  const auto result = client.run(job("debug.noop"));
-  EXPECT_TRUE(result) << "queued until a worker is back";
+  Error refused;
+  EXPECT_TRUE(eventually([&] {
+    const auto crash = client.run(job("debug.crash"));
+    if (crash || crash.error().code == ErrorCode::kWorkerCrashed) return false;
+    refused = crash.error();
+    return true;
+  })) << "deaths in a row are delayed in the end";
+  EXPECT_EQ(refused.code, ErrorCode::kUnavailable) << "no worker is there, and none before the delay is over";
+  EXPECT_EQ(refused.cause, (Cause{CauseKind::kSignaled, SIGSEGV}));
+  EXPECT_GT(refused.retry_after_ms, 0U);
+  EXPECT_EQ(server.pool().at("state").as_string(), "degraded");
+  EXPECT_TRUE(eventually([&] { return client.run(job("debug.noop")).has_value(); })) << "recovers by itself";
   EXPECT_TRUE(eventually([&] { return server.pool().at("state").as_string() == "running"; }));
   EXPECT_THAT(server.log(), HasSubstr("event=pool_degraded"));
 }
