@@ -10,8 +10,7 @@ constexpr std::uint64_t kBaseBytes = 48U << 20;
 constexpr std::uint64_t kSessionBytes = 16U << 10;       // a session's coroutines and tables
 constexpr std::uint64_t kPrefetchedBytes = 1U << 20;     // kPrefetchBytes of pool_dispatch.cpp
 constexpr std::uint64_t kAnswerHeadBytesMax = 5U << 10;  // an error's message, or a result's table
-// What is freed and taken again in other sizes leaves holes: glibc's allocator, measured under the floods
-// of tests/fault/memory_ceiling_test.cpp at less than a tenth.
+// What is freed and taken again in other sizes leaves holes in the allocator's heap.
 constexpr std::uint64_t kSlackDivisor = 8;
 
 }  // namespace

@@ -26,7 +26,7 @@ namespace json = boost::json;
 namespace {
 
 // The longest that a canary may take, its wait in the queue included.
-constexpr std::uint32_t kCanaryMs = 10'000;
+constexpr std::uint32_t kCanaryMs = 5'000;
 
 Error no_such_entry(std::uint64_t id) {
   return Error{

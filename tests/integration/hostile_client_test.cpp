@@ -9,6 +9,7 @@
 
 #include "ipc/fd_passing.h"
 #include "ipc/memfd.h"
+#include "tests/integration/raw_client.h"
 #include "tests/integration/server.h"
 
 namespace quern::test {
@@ -16,67 +17,6 @@ namespace {
 
 using client::Part;
 using ::testing::HasSubstr;
-
-// A connection that sends what it likes.
-class RawClient {
- public:
-  explicit RawClient(const Server& server) : socket_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    server.socket_path().copy(address.sun_path, sizeof address.sun_path - 1);
-    if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-      ADD_FAILURE() << "connect";
-    const timeval patience{.tv_sec = 10, .tv_usec = 0};
-    ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  }
-  void send(ipc::ByteSpan bytes, std::span<const int> fds = {}) { (void)ipc::send_with_fds(socket_.get(), bytes, fds); }
-  void send_text(std::string_view text) { send(ipc::as_bytes(text)); }
-  void greet(std::uint32_t features = 0) {
-    wire::Buffer hello;
-    wire::encode_hello(hello, {.features = features});
-    send(hello);
-    EXPECT_EQ(receive().type, wire::FrameType::kWelcome);
-  }
-  void submit(std::uint64_t id, std::string_view kind, std::string_view params, std::span<const wire::Part> parts,
-              std::span<const int> fds = {}) {
-    wire::Buffer out;
-    wire::FrameBuilder frame(out, wire::FrameType::kSubmit, id, static_cast<std::uint16_t>(fds.size()));
-    wire::encode_submit_head(frame.body(), kind, {});
-    wire::encode_job_body(frame.body(), params, parts);
-    frame.finish();
-    send(out, fds);
-  }
-  struct Frame {
-    wire::FrameType type{};
-    std::uint64_t id = 0;
-    std::string body;
-    bool closed = false;
-    [[nodiscard]] Error error() const {
-      return wire::decode_error(ipc::as_bytes(body)).value_or(Error{.message = "no error"});
-    }
-  };
-  Frame receive() {
-    std::byte head[wire::kHeaderBytes];
-    if (!read_exactly(head)) return {.body = {}, .closed = true};
-    const auto header = wire::decode_header(head);
-    Frame frame{.type = header.type, .id = header.request_id, .body = std::string(header.body_bytes, '\0')};
-    frame.closed = !read_exactly(std::as_writable_bytes(std::span(frame.body)));
-    return frame;
-  }
-  void close() { socket_.reset(); }
-  [[nodiscard]] int fd() const { return socket_.get(); }
-
- private:
-  bool read_exactly(std::span<std::byte> into) {
-    while (!into.empty()) {
-      const ssize_t n = ::read(socket_.get(), into.data(), into.size());
-      if (n <= 0) return false;
-      into = into.subspan(static_cast<std::size_t>(n));
-    }
-    return true;
-  }
-  unique_fd socket_;
-};
 
 void expect_refused(RawClient& client, std::string_view reason) {
   const auto goodbye = client.receive();

@@ -260,7 +260,7 @@ sdk::Module describe_kinds() {
                        .min = 0,
                        .max = kMillisecondsMax},
                       until_attempt_param()},
-           .input = none,
+           .input = {.parts_min = 0, .parts_max = 1, .help = "anything; it is not looked at"},
            .output = "a line of text",
            .run = crash},
           {.name = "debug.allocate",
