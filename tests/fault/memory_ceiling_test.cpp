@@ -70,10 +70,14 @@ TEST(MemoryCeiling, HoldsUnderAFloodOfSlowClientsWithHugePayloads) {
       client.send_text(half);
     } else if (i % 3 == 1) {  // many jobs whose answers nobody reads
       const wire::Part part{.bytes = small.size(), .data = ipc::as_bytes(small)};
-      for (std::uint64_t id = 1; id < 400; ++id) client.submit(id, "debug.echo", "", {&part, 1});
+      bool taken = true;
+      for (std::uint64_t id = 1; id < 400 && taken; ++id) taken = client.submit(id, "debug.echo", "", {&part, 1});
     } else {  // whole large frames, for a queue that is full
       const wire::Part part{.bytes = large.size(), .data = ipc::as_bytes(large)};
-      for (std::uint64_t id = 1; id < 10; ++id) client.submit(id, "debug.sleep", R"({"ms":10})", {&part, 1});
+      bool taken = true;
+      for (std::uint64_t id = 1; id < 10 && taken; ++id) {
+        taken = client.submit(id, "debug.sleep", R"({"ms":10})", {&part, 1});
+      }
     }
   };
   std::vector<std::thread> attackers;

@@ -28,7 +28,11 @@ class RawClient {
     const timeval patience{.tv_sec = 10, .tv_usec = 0};
     ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   }
-  void send(ipc::ByteSpan bytes, std::span<const int> fds = {}) { (void)ipc::send_with_fds(socket_.get(), bytes, fds); }
+  // Whether the server took all of it.
+  bool send(ipc::ByteSpan bytes, std::span<const int> fds = {}) {
+    const auto sent = ipc::send_with_fds(socket_.get(), bytes, fds);
+    return sent && sent->status == ipc::IoStatus::kDone && sent->bytes == bytes.size();
+  }
   void send_text(std::string_view text) { send(ipc::as_bytes(text)); }
   void greet(std::uint32_t features = 0) {
     wire::Buffer hello;
@@ -36,14 +40,14 @@ class RawClient {
     send(hello);
     EXPECT_EQ(receive().type, wire::FrameType::kWelcome);
   }
-  void submit(std::uint64_t id, std::string_view kind, std::string_view params, std::span<const wire::Part> parts,
+  bool submit(std::uint64_t id, std::string_view kind, std::string_view params, std::span<const wire::Part> parts,
               std::span<const int> fds = {}) {
     wire::Buffer out;
     wire::FrameBuilder frame(out, wire::FrameType::kSubmit, id, static_cast<std::uint16_t>(fds.size()));
     wire::encode_submit_head(frame.body(), kind, {});
     wire::encode_job_body(frame.body(), params, parts);
     frame.finish();
-    send(out, fds);
+    return send(out, fds);
   }
   struct Frame {
     wire::FrameType type{};
