@@ -167,6 +167,7 @@ void Pool::cancel(Job& job, CauseKind why) {
   if (why == CauseKind::kClientGone) job.client = nullptr;
   if (job.worker == nullptr) {
     queue_.remove(job);
+    room_.notify_all();
   } else if (!job.worker->revoke(job)) {
     if (job.stop == CauseKind::kNone) ask_to_stop(job, why);
     return;

@@ -90,6 +90,7 @@ void Pool::expire(Job& job, std::int64_t now) {
   const bool past_deadline = now >= job.deadline_ns;
   if (job.worker == nullptr) {
     queue_.remove(job);
+    room_.notify_all();
     job.stop = past_deadline ? CauseKind::kDeadline : CauseKind::kQueueTimeout;
     fail(job, stopped_early(job));
     return;

@@ -171,6 +171,21 @@ TEST(Admission, AFloodingClientStarvesNobody) {
   for (auto& each : flooded) EXPECT_TRUE(each.get());
 }
 
+TEST(Admission, APlaceThatATimeoutFreesIsGivenAway) {
+  const Server server(one_worker("queue_jobs_max = 1\nqueue_timeout_ms = 200\n"));
+  client::Client client = server.connect();
+  auto running = client.submit(job("debug.sleep", R"({"ms":20000})"));
+  (void)server.busy_worker();
+  auto queued = client.submit(job("debug.noop"));
+  client::Client other = server.connect();
+  auto waiting = other.submit(job("debug.noop"));  // no place: its connection is not read
+  EXPECT_EQ(queued.get().error().cause.kind, CauseKind::kQueueTimeout);
+  ASSERT_EQ(waiting.wait_for(5s), std::future_status::ready) << "it got the place, and its own timeout";
+  EXPECT_EQ(waiting.get().error().cause.kind, CauseKind::kQueueTimeout);
+  running.cancel();
+  EXPECT_FALSE(running.get());
+}
+
 // ---- Recycling -----------------------------------------------------------------------------------
 
 TEST(Recycling, AWorkerIsReplacedAfterItsJobsAndThePoolNeverShrinks) {
