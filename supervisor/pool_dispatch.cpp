@@ -148,8 +148,7 @@ void Pool::settle_dead(Job& job, bool begun, pid_t worker_pid, Cause cause) {
   } else {
     const bool memory = cause.kind == CauseKind::kOutOfMemory;
     fail(job, {.code = memory ? ErrorCode::kOutOfMemory : ErrorCode::kWorkerCrashed,
-               .message = fmt::format("the worker died of {} on attempt {} of {}; {}", describe(cause), job.attempts,
-                                      job.attempts_max,
+               .message = fmt::format("the worker died on attempt {} of {}; {}", job.attempts, job.attempts_max,
                                       memory ? "the job needs more memory than its pool grants (memory_bytes_max)"
                                              : "the input or the job module is at fault"),
                .cause = cause});

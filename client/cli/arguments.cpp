@@ -57,6 +57,7 @@ class RunParser {
   Result<void> take_option(std::string_view word);
   Result<void> take_parameter(const json::object& param, Option option);
   Result<bool> take_job_option(Option& option);
+  Result<bool> take_retry_on(Option& option);
   Result<void> set_parameter(const json::object& param, json::value value);
   Result<void> complete_inputs(bool piped);
   [[nodiscard]] Error unknown_option(const Option& option) const;
@@ -172,6 +173,7 @@ Result<bool> RunParser::take_job_option(Option& option) {
     run_.output = *output;
     return true;
   }
+  if (name == "retry-on") return take_retry_on(option);
   std::optional<std::uint32_t> priority;
   const std::pair<std::string_view, std::optional<std::uint32_t>*> numbers[] = {
       {"priority", &priority},
@@ -195,6 +197,27 @@ Result<bool> RunParser::take_job_option(Option& option) {
     if (*priority > wire::kPriorityMax) return usage("--priority must be between 0 and 9", name);
     run_.options.priority = static_cast<std::uint8_t>(*priority);
   }
+  return true;
+}
+
+// "crash,run_timeout", or "none".
+Result<bool> RunParser::take_retry_on(Option& option) {
+  const auto text = value_of(option);
+  if (!text) return text.error();
+  RetryOn causes = RetryOn::kNothing;
+  for (std::string_view rest = *text; !rest.empty() && *text != "none";) {
+    const std::string_view word = rest.substr(0, rest.find(','));
+    rest.remove_prefix(std::min(rest.size(), word.size() + 1));
+    const auto* const known = std::ranges::find(kRetryOnWords, word);
+    if (known == std::end(kRetryOnWords)) {
+      return usage(fmt::format("--retry-on takes a list of crash, out_of_memory, run_timeout and sandbox_violation, "
+                               "or none (got '{}')",
+                               word),
+                   "retry_on");
+    }
+    causes = causes | static_cast<RetryOn>(1U << (known - std::begin(kRetryOnWords)));
+  }
+  run_.options.retry_on = causes;
   return true;
 }
 

@@ -9,18 +9,18 @@ inline constexpr const char* kBashCompletion = R"bash(# bash completion for quer
 _quern() {
   local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}"
   local command="" subject="" words="" i
-  local job_options="--priority --attempts --queue-timeout-ms --run-timeout-ms --deadline-ms --no-wait --progress --output -o"
+  local job_options="--priority --attempts --retry-on --queue-timeout-ms --run-timeout-ms --deadline-ms --no-wait --progress --output -o"
   local -a server=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     case "${COMP_WORDS[i]}" in
       --runtime-dir | --socket) server+=("${COMP_WORDS[i]}" "${COMP_WORDS[i+1]}"); ((i++)) ;;
-      --priority | --attempts | --*-ms | -o | --output) ((i++)) ;;
+      --priority | --attempts | --retry-on | --*-ms | -o | --output) ((i++)) ;;
       -*) ;;
       *) if [ -z "$command" ]; then command="${COMP_WORDS[i]}"; elif [ -z "$subject" ]; then subject="${COMP_WORDS[i]}"; fi ;;
     esac
   done
   case "$command" in
-    "") words="run kinds status resize drain pause resume restart ping completion --runtime-dir --socket --help --version" ;;
+    "") words="run kinds status top jobs cancel health quarantine resize drain pause resume restart ping completion --runtime-dir --socket --help --version" ;;
     run)
       if [ -z "$subject" ]; then
         words="$(quern "${server[@]}" kinds --names 2>/dev/null) $job_options --help"
@@ -34,6 +34,14 @@ _quern() {
     resize | drain | pause | resume | restart)
       words="--json"; [ -z "$subject" ] && words+=" $(quern "${server[@]}" status --pools 2>/dev/null)" ;;
     status) words="--json --pools" ;;
+    top) words="--interval-ms --once" ;;
+    jobs | cancel) words="--json" ;;
+    health) words="--json"; [ -z "$subject" ] && words+=" $(quern "${server[@]}" status --pools 2>/dev/null)" ;;
+    quarantine)
+      if [ -z "$subject" ]; then words="ls show release replay"
+      elif [ "$subject" = ls ]; then words="--json"
+      else words="--json $(quern "${server[@]}" quarantine ls 2>/dev/null | awk '$1 ~ /^[0-9a-f]{16}$/ {print $1}')"
+      fi ;;
     ping) words="--wait-ms" ;;
     completion) words="bash" ;;
   esac

@@ -10,9 +10,9 @@ enum ExitCode : int {
   kUsage = 2,        // the command line, or invalid_argument from the server
   kJobError = 3,     // bad_input, too_large, out_of_memory, internal ...
   kUnreachable = 4,  // no server, or the connection broke
-  kBusy = 5,         // busy, unavailable, shutting_down
+  kBusy = 5,         // busy, unavailable, shutting_down; `health`: a pool can't do its work
   kTimeout = 6,
-  kCrashed = 7,  // the worker died on every attempt
+  kCrashed = 7,  // the worker died on every attempt, or the job is in quarantine for it
   kCancelled = 8,
 };
 
@@ -31,7 +31,8 @@ inline constexpr const char* kExitCodesHelp =
     case ErrorCode::kUnavailable:
     case ErrorCode::kShuttingDown: return kBusy;
     case ErrorCode::kTimeout: return kTimeout;
-    case ErrorCode::kWorkerCrashed: return kCrashed;
+    case ErrorCode::kWorkerCrashed:
+    case ErrorCode::kQuarantined: return kCrashed;
     case ErrorCode::kCancelled: return kCancelled;
     default: return kJobError;
   }

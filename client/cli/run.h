@@ -21,6 +21,7 @@ inline constexpr const char* kRunHelp =
     "when the kind has no parameter of that name:\n"
     "  --priority N            0 to 9, 9 first (default 5)\n"
     "  --attempts N            tries when its worker dies, 1 to 10\n"
+    "  --retry-on CAUSE,...    after which deaths: crash, out_of_memory, run_timeout, sandbox_violation; none\n"
     "  --queue-timeout-ms MS   how long it may wait for a worker\n"
     "  --run-timeout-ms MS     how long it may run\n"
     "  --deadline-ms MS        how long from acceptance to answer\n"

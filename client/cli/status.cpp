@@ -4,26 +4,14 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
-#include <boost/json/parse.hpp>
 #include <string>
-#include <utility>
+
+#include "client/cli/document.h"
 
 namespace quern::cli {
 namespace {
 
 namespace json = boost::json;
-
-std::string duration(std::int64_t ms) {
-  const std::int64_t seconds = ms / 1000;
-  if (seconds < 60) return fmt::format("{}.{}s", seconds, ms % 1000 / 100);
-  if (seconds < 3600) return fmt::format("{}m{:02}s", seconds / 60, seconds % 60);
-  return fmt::format("{}h{:02}m", seconds / 3600, seconds / 60 % 60);
-}
-
-std::int64_t number(const json::object& object, std::string_view key) {
-  return object.at(key).to_number<std::int64_t>();
-}
-std::string_view text(const json::object& object, std::string_view key) { return object.at(key).as_string(); }
 
 std::string death_counts(const json::object& pool) {
   std::string words;
@@ -60,15 +48,6 @@ void print_workers(const json::object& pool) {
   }
 }
 
-Result<json::object> parse_object(std::string_view document) {
-  boost::system::error_code failure;
-  json::value parsed = json::parse(document, failure);
-  if (failure || !parsed.is_object()) {
-    return Error{.code = ErrorCode::kProtocolError, .message = "the server's answer is no JSON object"};
-  }
-  return std::move(parsed.get_object());
-}
-
 }  // namespace
 
 Result<void> print_pool_answer(std::string_view document) {
@@ -85,10 +64,13 @@ Result<void> print_status(std::string_view document) {
   const json::object& status = *parsed;
   const json::object& jobs = status.at("jobs").as_object();
   fmt::print(
-      "quernd {} {}, pid {}, up {}, {} clients; jobs: {} accepted, {} succeeded, {} failed, {} queued, {} running\n\n",
+      "quernd {} {}, pid {}, up {}, {} clients; jobs: {} accepted, {} succeeded, {} failed, {} queued, {} running\n",
       text(status, "version"), text(status, "state"), number(status, "pid"), duration(number(status, "uptime_ms")),
       number(status, "clients"), number(jobs, "accepted"), number(jobs, "succeeded"), number(jobs, "failed"),
       number(jobs, "queued"), number(jobs, "running"));
+  const json::object& memory = status.at("memory").as_object();
+  fmt::print("memory: {} of at most {}\n\n", size_text(number(memory, "rss_bytes")),
+             size_text(number(memory, "ceiling_bytes")));
   fmt::print("{:<12} {:<9} {:>7} {:>7} {:>8} {:>11} {:>8} {:>8}  {}\n", "POOL", "STATE", "WORKERS", "QUEUED", "RUNNING",
              "SUCCEEDED", "FAILED", "RETRIED", "DEATHS");
   for (const json::value& pool : status.at("pools").as_array()) print_pool(pool.as_object());

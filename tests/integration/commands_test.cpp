@@ -1,0 +1,165 @@
+// The operators' commands, as they are typed, against a real server.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "tests/integration/server.h"
+
+namespace quern::test {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST(Commands, HealthSucceedsOnlyWhenEveryPoolDoes) {
+  const Server server;
+  const Ended well = quern(server, {"health"});
+  EXPECT_EQ(well.exit_code, 0) << well.err;
+  EXPECT_THAT(well.out, HasSubstr("debug        ok"));
+  ASSERT_EQ(quern(server, {"pause", "debug"}).exit_code, 0);
+  const Ended paused = quern(server, {"health", "debug"});
+  EXPECT_EQ(paused.exit_code, 5);
+  EXPECT_THAT(paused.out, HasSubstr("FAILED"));
+  EXPECT_EQ(quern(server, {"health", "nosuch"}).exit_code, 2);
+  EXPECT_THAT(quern(server, {"health", "--json"}).out, HasSubstr("\"healthy\":false"));
+}
+
+TEST(Commands, JobsListsAndCancelEnds) {
+  const Server server;
+  EXPECT_THAT(quern(server, {"jobs"}).out, HasSubstr("no jobs"));
+  client::Client client = server.connect();
+  auto running = client.submit({.kind = "debug.sleep", .params_json = R"({"ms":60000})"});
+  (void)server.busy_worker();
+  const Ended listed = quern(server, {"jobs"});
+  EXPECT_THAT(listed.out, HasSubstr("debug.sleep"));
+  EXPECT_THAT(listed.out, HasSubstr("running"));
+  const std::string id = listed.out.substr(listed.out.find('\n') + 1, 10);
+  const Ended cancelled = quern(server, {"cancel", id.substr(id.find_first_not_of(' '))});
+  EXPECT_EQ(cancelled.exit_code, 0) << cancelled.err;
+  EXPECT_THAT(cancelled.out, HasSubstr("was running"));
+  EXPECT_EQ(running.get().error().code, ErrorCode::kCancelled);
+  EXPECT_EQ(quern(server, {"cancel", "424242"}).exit_code, 2);
+}
+
+TEST(Commands, QuarantineFromItsFirstRefusalToItsRelease) {
+  const Server server(debug_pool("attempts = 1\nquarantine_deaths = 1\n"));
+  EXPECT_THAT(quern(server, {"quarantine", "ls"}).out, HasSubstr("nothing is in quarantine"));
+  EXPECT_EQ(quern(server, {"run", "debug.crash"}).exit_code, 7);
+  ASSERT_TRUE(eventually([&] {
+    const Ended again = quern(server, {"run", "debug.crash"});
+    EXPECT_EQ(again.exit_code, 7);
+    return again.err.find("quarantined:") != std::string::npos;
+  }));
+  const std::string list = quern(server, {"quarantine", "ls"}).out;
+  EXPECT_THAT(list, HasSubstr("debug.crash"));
+  const std::string id = list.substr(list.find('\n') + 1, 16);
+  EXPECT_THAT(quern(server, {"quarantine", "show", id}).out, HasSubstr("SIGSEGV"));
+  const Ended replayed = quern(server, {"quarantine", "replay", id});
+  EXPECT_EQ(replayed.exit_code, 7);
+  EXPECT_THAT(replayed.out, HasSubstr("stays in quarantine"));
+  EXPECT_THAT(quern(server, {"quarantine", "release", id}).out, HasSubstr("released"));
+  EXPECT_THAT(quern(server, {"quarantine", "show", id}).err, HasSubstr("not_found"));
+  const Ended wrong = quern(server, {"quarantine", "show", "xyz"});
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_THAT(wrong.err, HasSubstr("16 hexadecimal digits"));
+}
+
+TEST(Commands, RetryOnTakesAListOrNone) {
+  const Server server(debug_pool("attempts = 3\nquarantine_deaths = 0\n"));
+  EXPECT_EQ(quern(server, {"run", "debug.crash", "--until-attempt", "2"}).exit_code, 0);
+  EXPECT_EQ(quern(server, {"run", "debug.crash", "--until-attempt", "2", "--retry-on", "none"}).exit_code, 7);
+  EXPECT_EQ(quern(server, {"run", "debug.crash", "--until-attempt", "2", "--retry-on", "run_timeout,crash"}).exit_code,
+            0);
+  EXPECT_THAT(quern(server, {"run", "debug.noop", "--retry-on", "boredom"}).err, HasSubstr("'boredom'"));
+}
+
+TEST(Top, PrintsOnceWhereThereIsNoTerminal) {
+  const Server server;
+  const Ended once = quern(server, {"top"});
+  EXPECT_EQ(once.exit_code, 0) << once.err;
+  for (const char* word : {"memory", "POOL", "WORKER", "CLIENT", "debug", "idle"})
+    EXPECT_THAT(once.out, HasSubstr(word));
+  EXPECT_THAT(once.out, Not(HasSubstr("\x1b"))) << "no terminal's sequences";
+}
+
+// `quern top` on a pseudo-terminal.
+class TopOnTerminal {
+ public:
+  explicit TopOnTerminal(const Server& server) {
+    winsize size{.ws_row = 20, .ws_col = 100, .ws_xpixel = 0, .ws_ypixel = 0};
+    pid_ = ::forkpty(&terminal_, nullptr, nullptr, &size);
+    if (pid_ == 0) {
+      ::execl(QUERN, QUERN, "--runtime-dir", server.directory().c_str(), "top", "--interval-ms", "50", nullptr);
+      ::_exit(127);
+    }
+  }
+  ~TopOnTerminal() {
+    ::close(terminal_);
+    ::kill(pid_, SIGKILL);
+    (void)::waitpid(pid_, nullptr, WNOHANG);
+  }
+  // Reads until `word` was drawn.
+  bool shows(std::string_view word) {
+    return eventually([&] {
+      pollfd ready{.fd = terminal_, .events = POLLIN, .revents = 0};
+      char buffer[4096];
+      while (::poll(&ready, 1, 0) == 1) {
+        const ssize_t n = ::read(terminal_, buffer, sizeof buffer);
+        if (n <= 0) break;
+        seen_.append(buffer, static_cast<std::size_t>(n));
+      }
+      return seen_.find(word) != std::string::npos;
+    });
+  }
+  void type(char key) const { EXPECT_EQ(::write(terminal_, &key, 1), 1); }
+  void signal(int number) const { ::kill(pid_, number); }
+  int exit_code() const {
+    int status = -1;
+    EXPECT_TRUE(eventually([&] { return ::waitpid(pid_, &status, WNOHANG) == pid_; }));
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+  void forget() { seen_.clear(); }
+
+ private:
+  int terminal_ = -1;
+  pid_t pid_ = -1;
+  std::string seen_;
+};
+
+constexpr std::string_view kEnterAlternateScreen = "\x1b[?1049h";
+constexpr std::string_view kLeaveAlternateScreen = "\x1b[?1049l";
+
+TEST(Top, OnATerminalRefreshesUntilQAndPutsTheScreenBack) {
+  const Server server;
+  TopOnTerminal top(server);
+  EXPECT_TRUE(top.shows(kEnterAlternateScreen));
+  EXPECT_TRUE(top.shows("/s")) << "a rate takes two looks";
+  top.type('q');
+  EXPECT_TRUE(top.shows(kLeaveAlternateScreen));
+  EXPECT_EQ(top.exit_code(), 0);
+}
+
+TEST(Top, PutsTheScreenBackOnASignalAndOutlivesItsServer) {
+  Server server;
+  TopOnTerminal top(server);
+  EXPECT_TRUE(top.shows("WORKER"));
+  server.signal(SIGTERM);
+  EXPECT_EQ(server.wait(), 0);
+  EXPECT_TRUE(top.shows("trying again"));
+  top.forget();
+  server.start();
+  EXPECT_TRUE(top.shows("WORKER")) << "the server is back";
+  top.signal(SIGTERM);
+  EXPECT_TRUE(top.shows(kLeaveAlternateScreen));
+  EXPECT_EQ(top.exit_code(), 0);
+}
+
+}  // namespace
+}  // namespace quern::test
