@@ -110,7 +110,7 @@ asio::awaitable<void> Fleet::revive_template() {
       log_event(LogLevel::kError, "template_failed", {{"pool", options_.template_options.pool}, {"reason", reason}});
       continue;
     }
-    if (stopping_) break;
+    if (stopping_ || template_ != nullptr) break;  // a rolling restart has brought its own meanwhile
     template_backoff_.reset();
     adopt(std::move(*started));
     log_event(LogLevel::kInfo, "template_restarted",
