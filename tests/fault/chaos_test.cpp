@@ -12,9 +12,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
-#include <algorithm>
 #include <boost/json/array.hpp>
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <fstream>
 #include <random>
@@ -101,17 +99,7 @@ class Chaos {
   [[nodiscard]] std::size_t clients() const { return crowd_.started(); }
 
  private:
-  // Nothing to do, nobody there but us, and every pool in its size.
-  [[nodiscard]] bool at_rest() {
-    const boost::json::object status = operator_.status();
-    if (status.at("clients").to_number<int>() != 2) return false;  // this operator and the agent's
-    return std::ranges::all_of(status.at("pools").as_array(), [](const auto& pool) {
-      const auto& workers = pool.at("workers").as_array();
-      return pool.at("queued").template to_number<int>() == 0 && pool.at("running").template to_number<int>() == 0 &&
-             workers.size() == pool.at("workers_target").template to_number<std::size_t>() &&
-             std::ranges::all_of(workers, [](const auto& worker) { return worker.at("state").as_string() == "idle"; });
-    });
-  }
+  [[nodiscard]] bool at_rest() { return operator_.at_rest(2); }  // this operator and the agent's
 
   void check(const Ledger& ledger) {
     for (const Entry& entry : ledger.entries) {
@@ -133,7 +121,8 @@ class Chaos {
   }
 
   void check_server() {
-    release_suspects();
+    // some contents have ended their workers and never succeeded
+    EXPECT_EQ(operator_.release_quarantine(), 0U);
     const boost::json::object status = operator_.status();
     const auto count = [&](const char* what) { return status.at("jobs").at(what).to_number<std::uint64_t>(); };
     std::uint64_t seen = count("accepted");
@@ -147,19 +136,6 @@ class Chaos {
     EXPECT_TRUE(eventually([&] { return server_.children().size() == children_before_; }))
         << children_before_ << " children before, " << server_.children().size() << " now";
     EXPECT_EQ(server_.zombies(), 0U);
-  }
-
-  // Contents whose jobs ended their workers and never succeeded are remembered, with their descriptors.
-  void release_suspects() {
-    client::Client client({.socket_path = server_.directory() + "/admin.sock", .name = "release"});
-    const auto list = client.admin(wire::AdminOp::kQuarantineList);
-    ASSERT_TRUE(list) << to_string(list.error());
-    const auto document = boost::json::parse(*list);
-    for (const auto& entry : document.at("entries").as_array()) {
-      EXPECT_EQ(entry.at("state").as_string(), "suspect");
-      const std::string id(entry.at("id").as_string());
-      EXPECT_TRUE(client.admin(wire::AdminOp::kQuarantineRelease, "", std::stoull(id, nullptr, 16)));
-    }
   }
 
   std::mt19937_64 random_;
