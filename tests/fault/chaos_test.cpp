@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include <boost/json/array.hpp>
@@ -60,6 +61,7 @@ struct Tally {
   std::size_t lost = 0;
   std::size_t twice = 0;
   std::size_t wrong = 0;
+  [[nodiscard]] std::size_t harm() const { return lost + twice + wrong; }
 };
 
 class Chaos {
@@ -160,7 +162,7 @@ void run_chaos(const char* variant, bool unique, std::string_view more) {
   for (int done = 0; done < kShortWaves || Clock::now() < end; ++done) {
     SCOPED_TRACE(fmt::format("wave {}", done));
     chaos.wave(wave);
-    if (::testing::Test::HasFailure()) break;
+    if (::testing::Test::HasFailure() || chaos.tally().harm() > 0) break;
     if (done == 0) memory_before = chaos.memory_kib();  // warmed up
   }
   const std::uint64_t memory = chaos.memory_kib();
@@ -168,7 +170,7 @@ void run_chaos(const char* variant, bool unique, std::string_view more) {
 
   const Tally& tally = chaos.tally();
   const Blows& blows = chaos.blows();
-  EXPECT_EQ(tally.lost + tally.twice + tally.wrong, 0U);
+  EXPECT_EQ(tally.harm(), 0U);
   EXPECT_GT(tally.succeeded, tally.failed) << "it was chaos, and not only destruction";
   fmt::print("chaos: {} jobs from {} clients, {} kills and {} stops survived, {} lost, {} double, {} wrong\n",
              tally.requests, chaos.clients(), blows.kills, blows.stops, tally.lost, tally.twice, tally.wrong);
@@ -182,6 +184,30 @@ void run_chaos(const char* variant, bool unique, std::string_view more) {
 TEST(Chaos, LosesNothingAndHealsWithoutQuarantine) { run_chaos("quarantine off", false, "quarantine_deaths = 0\n"); }
 
 TEST(Chaos, LosesNothingAndPutsNobodyInQuarantineForTheHandsOfOthers) { run_chaos("unique contents", true, ""); }
+
+TEST(StoppedWorker, IsKilledWhenItsJobsTimeIsUp) {
+  const Server server(debug_pool("run_timeout_ms = 200\n"));
+  client::Client client = server.connect();
+  auto answer = client.submit({.kind = "debug.sleep", .params_json = R"({"ms":150})"});
+  const pid_t worker = server.busy_worker();
+  ASSERT_EQ(::kill(worker, SIGSTOP), 0);
+  const auto result = answer.get();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::kTimeout);
+  EXPECT_EQ(result.error().cause.kind, CauseKind::kRunTimeout);
+  EXPECT_TRUE(eventually([&] { return server.deaths("run_timeout") == 1; }));
+}
+
+TEST(StoppedWorker, ThatIdlesCostsTheJobItIsGivenNoAttempt) {
+  const Server server("[pools.debug]\nmodules = ['debug']\nworkers = 1\nrun_timeout_ms = 200\n");
+  client::Client client = server.connect();
+  const pid_t worker = server.pool().at("workers").as_array().at(0).at("pid").to_number<pid_t>();
+  ASSERT_EQ(::kill(worker, SIGSTOP), 0);
+  const auto result = client.run({.kind = "debug.echo", .parts = {client::Part::copy("patience")}});
+  ASSERT_TRUE(result) << to_string(result.error());
+  EXPECT_EQ(result->info.attempts, 1U) << "it had not begun where it waited";
+  EXPECT_EQ(result->parts.at(0).text(), "patience");
+}
 
 }  // namespace
 }  // namespace quern::test
