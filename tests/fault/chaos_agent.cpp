@@ -22,7 +22,7 @@ constexpr auto kRestartAnswerMax = 60s;
 
 enum class Blow { kKill, kStop, kKillTemplate, kResize, kDrain, kPause, kRestart, kStopClient, kKillClient };
 // How often each, of their sum, in the order of Blow.
-constexpr int kWeights[] = {40, 25, 2, 8, 3, 4, 3, 6, 2};
+constexpr int kWeights[] = {40, 25, 2, 6, 1, 2, 2, 6, 2};
 
 pid_t spawn(const std::vector<std::string>& command) {
   std::vector<char*> argv;

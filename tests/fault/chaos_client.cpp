@@ -27,7 +27,7 @@ using Clock = std::chrono::steady_clock;
 constexpr const char* kFlag = "--chaos-client";
 constexpr std::size_t kInFlightMax = 24;
 constexpr std::chrono::milliseconds kRefusedPause{10};  // when a refusal gives no advice
-constexpr auto kLastAnswerMax = 60s;
+constexpr auto kLastAnswerMax = 30s;                    // from the last request
 constexpr std::size_t kProducedPeriod = 251;
 constexpr std::uint32_t kOverrunMs = 60;
 

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
 #include <filesystem>
@@ -16,6 +17,7 @@
 #include <thread>
 
 #include "client/cli/ping.h"
+#include "tests/integration/leak_check.h"
 
 namespace quern::test {
 namespace {
@@ -89,15 +91,23 @@ void Server::start() {
   pid_ = spawn({QUERND, "--config", config_path_, "--runtime-dir", directory_}, null.get(), log.get(), log.get());
   const auto up = cli::ping(socket_path(), 30s);
   EXPECT_TRUE(up) << to_string(up.error()) << "\n" << this->log();
+  if (up) leak_check_ = std::make_unique<LeakCheck>(*this);
+}
+
+void Server::skip_leak_check(std::string_view why) {
+  std::fprintf(stderr, "not checked for leaks: %.*s\n", static_cast<int>(why.size()), why.data());
+  leak_check_.reset();
 }
 
 Server::~Server() {
   if (pid_ > 0) {
-    const auto left = children();
+    // of a test that failed already, its own message counts
+    if (leak_check_ && !::testing::Test::HasFailure()) leak_check_->expect_back_at_rest(*this);
+    const auto left = descendants(pid_);
     signal(SIGTERM);
     EXPECT_EQ(wait(), 0) << log();
-    for (const pid_t child : left) {
-      EXPECT_TRUE(eventually([&] { return ::kill(child, 0) != 0; })) << "process " << child << " outlived quernd";
+    for (const pid_t process : left) {
+      EXPECT_TRUE(eventually([&] { return !is_alive(process); })) << "process " << process << " outlived quernd";
     }
   }
   if (::testing::Test::HasFailure()) std::fprintf(stderr, "quernd's log:\n%s\n", log().c_str());
@@ -118,6 +128,28 @@ boost::json::object Server::pool(std::string_view name) const { return pool_of(s
 boost::json::object Operator::status() { return status_of(client_.admin(wire::AdminOp::kStatus)); }
 
 boost::json::object Operator::pool(std::string_view name) { return pool_of(status(), name); }
+
+bool Operator::at_rest(std::size_t clients) {
+  const boost::json::object now = status();
+  if (now.at("clients").to_number<std::size_t>() != clients) return false;
+  return std::ranges::all_of(now.at("pools").as_array(), [](const boost::json::value& pool) {
+    const auto& workers = pool.at("workers").as_array();
+    return pool.at("queued").to_number<int>() == 0 && pool.at("running").to_number<int>() == 0 &&
+           workers.size() == pool.at("workers_target").to_number<std::size_t>() &&
+           std::ranges::all_of(workers, [](const auto& worker) { return worker.at("state").as_string() == "idle"; });
+  });
+}
+
+std::size_t Operator::release_quarantine() {
+  std::size_t quarantined = 0;
+  const boost::json::object list = status_of(ask(wire::AdminOp::kQuarantineList));
+  for (const auto& entry : list.at("entries").as_array()) {
+    if (entry.at("state").as_string() != "suspect") ++quarantined;
+    const std::string id(entry.at("id").as_string());
+    EXPECT_TRUE(ask(wire::AdminOp::kQuarantineRelease, {}, std::stoull(id, nullptr, 16)));
+  }
+  return quarantined;
+}
 
 pid_t Server::busy_worker() const {
   pid_t pid = -1;

@@ -1,5 +1,8 @@
 // A real quernd for a test: its own runtime directory and configuration, started and waited for,
 // stopped and looked after. Every wait is on a condition with a bound.
+//
+// At its end each one is looked at for leaks (leak_check.h), and must stop with exit code 0 and leave no
+// process. So a test's clients are declared after its Server.
 #pragma once
 
 #include <sys/types.h>
@@ -9,6 +12,7 @@
 #include <chrono>
 #include <functional>
 #include <iosfwd>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -31,6 +35,8 @@ struct Holdings {
 };
 std::ostream& operator<<(std::ostream& out, const Holdings& holdings);
 
+class LeakCheck;
+
 class Server {
  public:
   // `config`: TOML; "" for two workers of module debug. Starts and waits until it serves.
@@ -52,6 +58,8 @@ class Server {
   // Waits for the end; the exit code, or 128 + signal.
   int wait();
   void start();
+  // For a test that leaves behind what would be a leak elsewhere.
+  void skip_leak_check(std::string_view why);
 
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] const std::string& directory() const { return directory_; }
@@ -72,6 +80,7 @@ class Server {
   std::string directory_;
   std::string config_path_;
   pid_t pid_ = -1;
+  std::unique_ptr<LeakCheck> leak_check_;
 };
 
 // An operator's connection that stays: asking through it leaves the server's descriptors as they are.
@@ -82,6 +91,14 @@ class Operator {
   [[nodiscard]] boost::json::object status();
   // As Server::pool.
   [[nodiscard]] boost::json::object pool(std::string_view name = {});
+  [[nodiscard]] Result<std::string> ask(wire::AdminOp op, std::string_view pool = {}, std::uint64_t value = 0) {
+    return client_.admin(op, pool, value);
+  }
+  // Whether nothing is queued or running, each pool has its number of workers, idle ones, and nobody but
+  // `clients` is connected, this operator included.
+  [[nodiscard]] bool at_rest(std::size_t clients = 1);
+  // Forgets what is in quarantine, suspects too, and returns how many were more than suspect.
+  std::size_t release_quarantine();
 
  private:
   client::Client client_;
