@@ -8,6 +8,7 @@
 #include <atomic>
 #include <boost/json/array.hpp>
 #include <fstream>
+#include <future>
 #include <random>
 
 #include "tests/integration/server.h"
@@ -157,6 +158,20 @@ TEST(TemplateDeath, WorkersLiveOnAndItIsStartedAgain) {
   const auto result = running.get();
   ASSERT_TRUE(result) << to_string(result.error());
   EXPECT_EQ(result->info.attempts, 2U);
+}
+
+TEST(TemplateDeath, DuringARestartLeavesOneTemplate) {
+  const Server server;
+  const std::size_t before = server.children().size();
+  for (int round = 0; round < 30; ++round) {
+    auto restarted = std::async(std::launch::async, [&] { return server.operate(wire::AdminOp::kRestart, "debug"); });
+    const auto pid = server.template_pid();
+    if (pid > 0) ::kill(pid, SIGKILL);
+    (void)restarted.get();  // it may have failed with its template
+  }
+  EXPECT_TRUE(eventually([&] { return server.children().size() == before; }))
+      << before << " children before, " << server.children().size() << " now";
+  EXPECT_TRUE(server.connect().run(job("debug.noop")));
 }
 
 TEST(SupervisorDeath, LeavesNoProcessAndNothingThatBlocksTheNextStart) {
