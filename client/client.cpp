@@ -38,6 +38,8 @@ Result<JobResult> Client::run(Job job) {
 
 void Client::cancel(std::uint64_t job_number) { connection_->cancel(job_number); }
 
+ClientStats Client::stats() const noexcept { return connection_->stats(); }
+
 // ---- The server --------------------------------------------------------------------------------------
 
 void Client::refuse_to_block_the_thread() const {
@@ -47,22 +49,28 @@ void Client::refuse_to_block_the_thread() const {
   }
 }
 
-Result<std::string> Client::ask(wire::FrameType type, std::vector<std::byte> body, std::chrono::milliseconds timeout) {
+Result<Client::Reply> Client::ask(Question question, std::chrono::milliseconds timeout) {
   refuse_to_block_the_thread();
-  auto promise = std::make_shared<std::promise<Result<std::string>>>();  // std::function wants to copy
+  auto promise = std::make_shared<std::promise<Result<Reply>>>();  // std::function wants to copy
   auto future = promise->get_future();
-  connection_->ask(type, std::move(body), timeout,
-                   [promise](Result<std::string> text) { promise->set_value(std::move(text)); });
+  connection_->ask(std::move(question), timeout,
+                   [promise](Result<Reply> reply) { promise->set_value(std::move(reply)); });
   return future.get();
 }
 
+Result<std::string> Client::ask_text(Question question, std::chrono::milliseconds timeout) {
+  auto reply = ask(std::move(question), timeout);
+  if (!reply) return reply.error();
+  return std::move(reply->body);
+}
+
 Result<void> Client::ping(std::chrono::milliseconds timeout) {
-  const auto pong = ask(wire::FrameType::kPing, {}, timeout);
+  const auto pong = ask_text({.type = wire::FrameType::kPing}, timeout);
   return pong ? Result<void>() : Result<void>(pong.error());
 }
 
 Result<std::string> Client::kinds(std::chrono::milliseconds timeout) {
-  return ask(wire::FrameType::kKinds, {}, timeout);
+  return ask_text({.type = wire::FrameType::kKinds}, timeout);
 }
 
 Result<std::string> Client::admin(wire::AdminOp op, std::string_view pool, std::uint64_t value,
@@ -74,7 +82,7 @@ Result<std::string> Client::admin(wire::AdminOp op, std::string_view pool, std::
   std::vector<std::byte> body;
   wire::ByteWriter writer(body);
   wire::encode_admin(writer, {.op = op, .value = value, .pool = pool});
-  return ask(wire::FrameType::kAdmin, std::move(body), timeout);
+  return ask_text({.type = wire::FrameType::kAdmin, .body = std::move(body)}, timeout);
 }
 
 }  // namespace quern::client

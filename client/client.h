@@ -43,6 +43,7 @@
 #include <vector>
 
 #include "client/payload.h"
+#include "client/shared_buffer.h"
 #include "common/error.h"
 #include "ipc/wire.h"
 
@@ -55,6 +56,10 @@ struct Job {
   std::vector<Part> parts{};
   wire::JobOptions options{};
   std::function<void(const wire::Progress&)> on_progress{};  // asks for progress when set
+  // A regular file open for writing, not for appending: the result's first part is written into it by the worker,
+  // from its beginning, and the file is cut to its length. The part then comes back with no bytes but their number.
+  // When the job fails the file may hold anything. Shared, because a Job can be copied.
+  std::shared_ptr<unique_fd> output_file{};
   // From submit to outcome, on this side; the job is cancelled when it passes. 0: none.
   std::chrono::milliseconds timeout{0};
 };
@@ -71,6 +76,12 @@ struct ClientOptions {
   // How long requests wait for a server that is not there, or full: one that is being restarted. It is
   // tried again after 1, 2, 4 ... 100 ms. 0: the first failure is the answer.
   std::chrono::milliseconds reconnect_for{0};
+};
+
+// What this client has sent so far.
+struct ClientStats {
+  std::uint64_t jobs = 0;
+  std::uint64_t copied_bytes = 0;  // of their parts, to get them into frames and sealed memfds; see payload.h
 };
 
 class PendingJob;
@@ -107,6 +118,14 @@ class Client {
         std::move(job));
   }
 
+  [[nodiscard]] ClientStats stats() const noexcept;
+
+  // ---- Shared buffers: shared_buffer.h. The client must outlive them.
+
+  [[nodiscard]] Result<SharedBuffer> create_shared(const SharedBufferOptions& options);
+  // One that another connection has created under this name. kNotFound: there is none for us.
+  [[nodiscard]] Result<SharedBuffer> attach_shared(std::string_view name);
+
   // ---- The server. A timeout of 0 is none.
 
   // A round trip to the server's loop.
@@ -119,13 +138,25 @@ class Client {
                                           std::chrono::milliseconds timeout = std::chrono::milliseconds(0));
 
  private:
+  friend SharedBuffer;
   class Connection;
-  using TextHandler = std::function<void(Result<std::string>)>;
+  // What answers a question: text, or a small binary body with descriptors.
+  struct Reply {
+    std::string body{};
+    std::vector<unique_fd> fds{};
+  };
+  using ReplyHandler = std::function<void(Result<Reply>)>;
+  struct Question {
+    wire::FrameType type{};
+    std::vector<std::byte> body{};
+    std::vector<std::shared_ptr<unique_fd>> fds{};
+  };
 
   [[nodiscard]] std::uint64_t reserve_number() noexcept;
   void submit_as(std::uint64_t number, Job job, Handler handler);
-  [[nodiscard]] Result<std::string> ask(wire::FrameType type, std::vector<std::byte> body,
-                                        std::chrono::milliseconds timeout);
+  [[nodiscard]] Result<Reply> ask(Question question, std::chrono::milliseconds timeout);
+  [[nodiscard]] Result<std::string> ask_text(Question question, std::chrono::milliseconds timeout);
+  void release_shared(std::uint64_t id);
   void refuse_to_block_the_thread() const;
 
   template <class AsioHandler>

@@ -98,13 +98,12 @@ void Client::Connection::submit(std::uint64_t number, Job job, Handler handler) 
 
 void Client::Connection::cancel(std::uint64_t number) { post(Request{.number = number, .what = Cancel{}}); }
 
-void Client::Connection::ask(wire::FrameType type, std::vector<std::byte> body, std::chrono::milliseconds timeout,
-                             TextHandler handler) {
-  post(Request{.number = reserve_number(),
-               .what = Question{type, std::move(body)},
-               .handler = std::move(handler),
-               .timeout = timeout});
+void Client::Connection::ask(Question question, std::chrono::milliseconds timeout, ReplyHandler handler) {
+  post(Request{
+      .number = reserve_number(), .what = std::move(question), .handler = std::move(handler), .timeout = timeout});
 }
+
+void Client::Connection::release(std::uint64_t shared_buffer) { post(Request{.what = Release{shared_buffer}}); }
 
 // ---- Requests, on the thread -------------------------------------------------------------------------
 
@@ -129,6 +128,9 @@ void Client::Connection::take_requests() {
 
 void Client::Connection::admit(Request& request) {
   if (std::holds_alternative<Cancel>(request.what)) return cancel_now(request.number);
+  if (const Release* release = std::get_if<Release>(&request.what); release != nullptr) {
+    return release_now(release->shared_buffer);
+  }
   if (state_ == State::kLeaving) return call(request.handler, going_away_);
   Waiting waiting{.handler = std::move(request.handler)};
   if (Job* job = std::get_if<Job>(&request.what); job != nullptr) {
@@ -169,15 +171,27 @@ void Client::Connection::send_backlog() {
   flush();
 }
 
-void Client::Connection::write(std::uint64_t number, Waiting& waiting,
-                               const std::variant<Job, Question, Cancel>& what) {
+// A connection that broke has released everything.
+void Client::Connection::release_now(std::uint64_t shared_buffer) {
+  if (state_ != State::kConnected && state_ != State::kLeaving) return;
+  wire::FrameBuilder frame(out_.frame(), wire::FrameType::kBuffer, reserve_number());
+  wire::encode_buffer_request(frame.body(), {.op = wire::BufferOp::kRelease, .id = shared_buffer});
+  frame.finish();
+}
+
+void Client::Connection::write(std::uint64_t number, Waiting& waiting, const Anything& what) {
   if (const Job* job = std::get_if<Job>(&what); job != nullptr) {
     if (auto written = append_submit(out_, number, *job, frame_bytes_max_); !written)
       return answer(number, written.error());
     ++jobs_in_flight_;
+    jobs_.fetch_add(1, std::memory_order_relaxed);
+    std::uint64_t copied_bytes = 0;
+    for (const Part& part : job->parts) copied_bytes += part.copied_bytes();
+    copied_bytes_.fetch_add(copied_bytes, std::memory_order_relaxed);
   } else {
     const Question& question = std::get<Question>(what);
-    wire::FrameBuilder frame(out_.frame(), question.type, number);
+    const auto fd_count = static_cast<std::uint16_t>(question.fds.size());
+    wire::FrameBuilder frame(out_.frame(question.fds), question.type, number, fd_count);
     frame.body().bytes(question.body);
     frame.finish();
   }

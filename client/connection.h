@@ -46,24 +46,28 @@ class Client::Connection {
   [[nodiscard]] std::uint64_t reserve_number() noexcept { return next_number_.fetch_add(1, std::memory_order_relaxed); }
   void submit(std::uint64_t number, Job job, Handler handler);
   void cancel(std::uint64_t number);
-  // A request whose answer is text, or a pong.
-  void ask(wire::FrameType type, std::vector<std::byte> body, std::chrono::milliseconds timeout, TextHandler handler);
+  // A request whose answer is no job's.
+  void ask(Question question, std::chrono::milliseconds timeout, ReplyHandler handler);
+  void release(std::uint64_t shared_buffer);
+  [[nodiscard]] ClientStats stats() const noexcept {
+    return {jobs_.load(std::memory_order_relaxed), copied_bytes_.load(std::memory_order_relaxed)};
+  }
   [[nodiscard]] bool on_its_thread() const noexcept { return std::this_thread::get_id() == thread_.get_id(); }
 
  private:
   using Socket = boost::asio::local::stream_protocol::socket;
   using Clock = std::chrono::steady_clock;
-  using AnyHandler = std::variant<Handler, TextHandler>;
+  using AnyHandler = std::variant<Handler, ReplyHandler>;
 
-  struct Question {
-    wire::FrameType type{};
-    std::vector<std::byte> body{};
-  };
   struct Cancel {};
+  struct Release {
+    std::uint64_t shared_buffer = 0;
+  };
+  using Anything = std::variant<Job, Question, Cancel, Release>;
   // What callers leave for the thread.
   struct Request {
     std::uint64_t number = 0;
-    std::variant<Job, Question, Cancel> what{};
+    Anything what{};
     AnyHandler handler{};
     std::chrono::milliseconds timeout{0};
   };
@@ -78,7 +82,7 @@ class Client::Connection {
   };
   struct Unsent {
     std::uint64_t number = 0;
-    std::variant<Job, Question, Cancel> what{};
+    Anything what{};
   };
 
   void post(Request request);
@@ -88,7 +92,8 @@ class Client::Connection {
   void admit(Request& request);
   void cancel_now(std::uint64_t number);
   void send_backlog();
-  void write(std::uint64_t number, Waiting& waiting, const std::variant<Job, Question, Cancel>& what);
+  void write(std::uint64_t number, Waiting& waiting, const Anything& what);
+  void release_now(std::uint64_t shared_buffer);
   void answer(std::uint64_t number, const Error& error);
   void answer_all(const Error& error);
   void watch_time(Clock::time_point earliest);
@@ -114,6 +119,8 @@ class Client::Connection {
   boost::asio::steady_timer timer_;
   Clock::time_point timer_at_ = Clock::time_point::max();
   std::atomic<std::uint64_t> next_number_ = 1;
+  std::atomic<std::uint64_t> jobs_ = 0;          // sent
+  std::atomic<std::uint64_t> copied_bytes_ = 0;  // of their parts
 
   std::mutex mutex_;
   std::vector<Request> inbox_;  // guarded by mutex_

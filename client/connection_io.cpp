@@ -199,6 +199,7 @@ Result<void> Client::Connection::handle(Incoming::Frame& frame) {
     case wire::FrameType::kResult:
     case wire::FrameType::kError:
     case wire::FrameType::kPong:
+    case wire::FrameType::kAttached:
     case wire::FrameType::kText: return handle_answer(frame);
     case wire::FrameType::kProgress: {
       const auto progress = wire::decode_progress(frame.body);
@@ -240,8 +241,10 @@ Result<void> Client::Connection::handle_answer(Incoming::Frame& frame) {
   Waiting ended = std::move(at->second);
   waiting_.erase(at);
   if (!ended.is_job) {
-    const auto* handler = std::get_if<TextHandler>(&ended.handler);
-    if (handler != nullptr && *handler) (*handler)(std::string(ipc::as_text(frame.body)));
+    const auto* handler = std::get_if<ReplyHandler>(&ended.handler);
+    if (handler != nullptr && *handler) {
+      (*handler)(Reply{.body = std::string(ipc::as_text(frame.body)), .fds = std::move(frame.fds)});
+    }
     return {};
   }
   --jobs_in_flight_;

@@ -17,7 +17,7 @@ Error bad_job(std::string_view field, std::string message) {
   return Error{.code = ErrorCode::kInvalidArgument, .message = std::move(message), .field = std::string(field)};
 }
 
-// How a job's parts travel. parts[i].in_fd is the same as fds[i] != nullptr.
+// How a job's parts travel. parts[i] is in a descriptor exactly when fds[i] is not null.
 struct Plan {
   boost::container::small_vector<wire::Part, 4> parts;
   boost::container::small_vector<SharedFd, 4> fds;
@@ -29,8 +29,11 @@ struct Plan {
 Result<void> add(Plan& plan, const Part& part) {
   if (part.error() != nullptr) return *part.error();
   if (part.name().size() > wire::kPartNameBytesMax) return bad_job("parts", "a part's name has at most 47 bytes");
-  wire::Part& added = plan.parts.emplace_back(
-      wire::Part{.name = part.name(), .in_fd = part.in_fd(), .bytes = part.bytes().size(), .data = part.bytes()});
+  wire::Part& added =
+      plan.parts.emplace_back(wire::Part{.name = part.name(),
+                                         .place = part.in_fd() ? wire::Place::kFd : wire::Place::kInline,
+                                         .bytes = part.bytes().size(),
+                                         .data = part.bytes()});
   plan.fds.push_back(part.shared_fd());
   if (!part.in_fd()) {
     plan.inline_bytes += part.bytes().size();
@@ -46,7 +49,7 @@ Result<void> add(Plan& plan, const Part& part) {
 Result<void> put_inline(Plan& plan, std::size_t i) {
   auto mapping = ipc::Mapping::map(plan.fds[i]->get(), plan.parts[i].bytes, ipc::Access::kReadOnly);
   if (!mapping) return mapping.error();
-  plan.parts[i].in_fd = false;
+  plan.parts[i].place = wire::Place::kInline;
   plan.parts[i].data = plan.mapped.emplace_back(std::move(*mapping)).bytes();
   plan.fds[i].reset();
   plan.inline_bytes += plan.parts[i].bytes;
@@ -57,28 +60,28 @@ Result<void> put_in_fd(Plan& plan, std::size_t i) {
   auto memfd = ipc::memfd_from("input", plan.parts[i].data);
   if (!memfd) return memfd.error();
   plan.fds[i] = std::make_shared<unique_fd>(std::move(*memfd));
-  plan.parts[i].in_fd = true;
+  plan.parts[i].place = wire::Place::kFd;
   plan.parts[i].data = {};
   plan.inline_bytes -= plan.parts[i].bytes;
   return {};
 }
 
 // A frame takes 64 descriptors and a bounded number of bytes: the largest parts get the descriptors.
-Result<void> fit(Plan& plan) {
-  if (plan.inline_bytes <= kInlineBytesMax && plan.fd_count <= wire::kFrameFdsMax) return {};
+Result<void> fit(Plan& plan, std::size_t places) {
+  if (plan.inline_bytes <= kInlineBytesMax && plan.fd_count <= places) return {};
   std::vector<std::size_t> by_size(plan.parts.size());
   std::iota(by_size.begin(), by_size.end(), std::size_t{0});
   std::ranges::sort(by_size, [&](std::size_t a, std::size_t b) { return plan.parts[a].bytes > plan.parts[b].bytes; });
-  std::size_t places = wire::kFrameFdsMax;
   for (const std::size_t i : by_size) {
     const wire::Part& part = plan.parts[i];
-    const bool spill = !part.in_fd && plan.inline_bytes > kInlineBytesMax && part.bytes >= kSpillBytesMin;
+    const bool in_fd = part.place == wire::Place::kFd;
+    const bool spill = !in_fd && plan.inline_bytes > kInlineBytesMax && part.bytes >= kSpillBytesMin;
     Result<void> moved;
-    if (part.in_fd || spill) {
+    if (in_fd || spill) {
       if (places > 0) {
         --places;
         if (spill) moved = put_in_fd(plan, i);
-      } else if (part.in_fd) {
+      } else if (in_fd) {
         moved = put_inline(plan, i);
       }
     }
@@ -93,17 +96,21 @@ Result<void> append_submit(Outgoing& out, std::uint64_t number, const Job& job, 
   if (job.kind.empty() || job.kind.size() > wire::kKindBytesMax)
     return bad_job("kind", "a kind's name has 1 to 63 bytes");
   if (job.parts.size() > wire::kPartsMax) return bad_job("parts", "a job has at most 1024 parts");
+  if (job.options.shared_buffers.size() > wire::kSharedBuffersMax)
+    return bad_job("shared_buffers", "a job has at most 16 shared buffers");
   Plan plan;
   for (const Part& part : job.parts) {
     if (auto added = add(plan, part); !added) return added;
   }
-  if (auto fitted = fit(plan); !fitted) return fitted;
+  if (auto fitted = fit(plan, wire::kFrameFdsMax - (job.output_file ? 1 : 0)); !fitted) return fitted;
   std::vector<SharedFd> fds;
   for (SharedFd& fd : plan.fds) {
     if (fd != nullptr) fds.push_back(std::move(fd));
   }
   wire::JobOptions options = job.options;
   options.want_progress = options.want_progress || job.on_progress;
+  options.output_file = job.output_file != nullptr;
+  if (job.output_file) fds.push_back(job.output_file);  // the last
   const auto fd_count = static_cast<std::uint16_t>(fds.size());
   wire::Buffer& buffer = out.frame(std::move(fds));
   const std::size_t before = buffer.size();
@@ -133,7 +140,11 @@ Result<JobResult> read_result(ipc::ByteSpan body, std::vector<unique_fd> fds, st
   result.parts.reserve(scratch.size());
   std::size_t next_fd = 0;
   for (const wire::Part& part : scratch) {
-    if (!part.in_fd) {
+    if (part.place == wire::Place::kElsewhere) {
+      result.parts.push_back(ResultPart::elsewhere(std::string(part.name), part.bytes));
+      continue;
+    }
+    if (part.place == wire::Place::kInline) {
       result.parts.emplace_back(std::string(part.name), std::vector<std::byte>(part.data.begin(), part.data.end()));
       continue;
     }

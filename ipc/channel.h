@@ -48,7 +48,7 @@
 namespace quern::ipc {
 
 inline constexpr std::uint64_t kChannelMagic = 0x314e52'45555121;  // "!QUERN1" as little-endian text
-inline constexpr std::uint32_t kChannelLayoutVersion = 3;
+inline constexpr std::uint32_t kChannelLayoutVersion = 4;
 inline constexpr std::size_t kCacheLineBytes = 64;
 inline constexpr std::size_t kPageBytes = 4096;
 inline constexpr std::uint32_t kSlotsMax = 1024;
@@ -114,7 +114,9 @@ struct alignas(kCacheLineBytes) Descriptor {
   std::uint32_t body_bytes;        // of the wire job body (wire.h), in the input extent or in descriptor 0
   std::uint16_t fd_count;          // descriptors that come as one kJobFds control message before this
   std::uint8_t body_in_fd;         // 1: the first of them holds the job body
-  std::uint8_t reserved[21];
+  std::uint8_t shared_buffers;     // how many of them, behind those of the job's parts, are shared buffers
+  std::uint8_t output_file;        // 1: the last of them is the file for the result's first part
+  std::uint8_t reserved[19];
 };
 
 enum class Outcome : std::uint32_t {
@@ -136,7 +138,7 @@ struct alignas(kCacheLineBytes) Completion {
 struct ResultPart {
   std::uint64_t bytes;
   std::uint32_t offset;  // in the output extent; unused for parts in a descriptor
-  std::uint8_t in_fd;    // the n-th such part is the n-th descriptor
+  std::uint8_t place;    // wire::Place; the n-th that is kFd is the n-th descriptor
   std::uint8_t name_bytes;
   char name[kResultPartNameBytesMax + 3];
 };

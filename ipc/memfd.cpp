@@ -29,14 +29,22 @@ Result<unique_fd> create_memfd(std::string_view debug_name, std::uint64_t bytes)
   return fd;
 }
 
+Result<void> allocate_pages(int fd, std::uint64_t bytes) {
+  if (bytes == 0) return {};
+  int status = 0;
+  do {
+    status = ::fallocate(fd, 0, 0, static_cast<off_t>(bytes));
+  } while (status != 0 && errno == EINTR);
+  if (status == 0) return {};
+  Error error = system_error("fallocate", "memfd", errno);
+  if (errno == ENOSPC || errno == ENOMEM || errno == EFBIG) error.code = ErrorCode::kOutOfMemory;
+  return error;
+}
+
 Result<unique_fd> create_allocated_memfd(std::string_view debug_name, std::uint64_t bytes) {
   auto fd = create_memfd(debug_name, bytes);
   if (!fd) return fd;
-  int status = 0;
-  do {
-    status = ::fallocate(fd->get(), 0, 0, static_cast<off_t>(bytes));
-  } while (status != 0 && errno == EINTR);
-  if (status != 0) return system_error("fallocate", debug_name, errno);
+  if (auto allocated = allocate_pages(fd->get(), bytes); !allocated) return allocated.error();
   if (::fcntl(fd->get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
     return system_error("fcntl(F_ADD_SEALS)", debug_name, errno);
   }
@@ -50,10 +58,14 @@ Result<void> seal_contents(int fd) {
   return {};
 }
 
-Result<std::uint64_t> sealed_size(int fd) {
+bool is_sealed(int fd) noexcept {
   constexpr int kNeeded = F_SEAL_SHRINK | F_SEAL_WRITE;
   const int seals = ::fcntl(fd, F_GET_SEALS);
-  if (seals < 0 || (seals & kNeeded) != kNeeded) {
+  return seals >= 0 && (seals & kNeeded) == kNeeded;
+}
+
+Result<std::uint64_t> sealed_size(int fd) {
+  if (!is_sealed(fd)) {
     return Error{.code = ErrorCode::kInvalidArgument,
                  .message =
                      "a passed descriptor must be a memfd sealed with F_SEAL_SHRINK and F_SEAL_WRITE; "

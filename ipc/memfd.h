@@ -20,8 +20,11 @@ namespace quern::ipc {
 // A new memfd of `bytes` bytes, close-on-exec, sealable.
 [[nodiscard]] Result<unique_fd> create_memfd(std::string_view debug_name, std::uint64_t bytes);
 
-// As above, with every page allocated now (so that a full machine is an error here, not a SIGBUS
-// later) and the size sealed (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL); it stays writable.
+// Allocates every page of it now, so that a full machine is kOutOfMemory here, not a SIGBUS later.
+[[nodiscard]] Result<void> allocate_pages(int fd, std::uint64_t bytes);
+
+// A new memfd with every page allocated and the size sealed (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL); it
+// stays writable.
 [[nodiscard]] Result<unique_fd> create_allocated_memfd(std::string_view debug_name, std::uint64_t bytes);
 
 // Seals size and contents for ever. Fails while a writable shared mapping of it exists.
@@ -30,6 +33,9 @@ namespace quern::ipc {
 // The size of a descriptor from a peer that is not trusted: a memfd whose size and contents are
 // sealed. Anything else (a file, a socket, an unsealed memfd) is kInvalidArgument saying what to do.
 [[nodiscard]] Result<std::uint64_t> sealed_size(int fd);
+
+// Whether `fd` is such a memfd. Asks no file system, so one that hangs can't hold the caller.
+[[nodiscard]] bool is_sealed(int fd) noexcept;
 
 // A new sealed memfd holding a copy of `bytes`.
 [[nodiscard]] Result<unique_fd> memfd_from(std::string_view debug_name, ByteSpan bytes);

@@ -71,6 +71,8 @@ struct Submission {
   std::uint32_t body_bytes = 0;
   std::uint16_t fd_count = 0;
   bool body_in_fd = false;
+  std::uint8_t shared_buffers = 0;
+  bool output_file = false;
 };
 
 // Supervisor's side. One thread.
@@ -92,6 +94,8 @@ class SubmissionProducer {
     descriptor.body_bytes = submission.body_bytes;
     descriptor.fd_count = submission.fd_count;
     descriptor.body_in_fd = submission.body_in_fd ? 1 : 0;
+    descriptor.shared_buffers = submission.shared_buffers;
+    descriptor.output_file = submission.output_file ? 1 : 0;
     descriptor.word.store(slot_word(next_, SlotState::kReady), std::memory_order_relaxed);
     ++next_;
     channel_->header().submission_tail.store(next_, std::memory_order_seq_cst);
@@ -153,7 +157,9 @@ class SubmissionConsumer {
                                   .attempt = descriptor.attempt,
                                   .body_bytes = descriptor.body_bytes,
                                   .fd_count = descriptor.fd_count,
-                                  .body_in_fd = descriptor.body_in_fd != 0};
+                                  .body_in_fd = descriptor.body_in_fd != 0,
+                                  .shared_buffers = descriptor.shared_buffers,
+                                  .output_file = descriptor.output_file != 0};
     return claim;
   }
 

@@ -19,6 +19,8 @@ enum class Tag : std::uint16_t {
   kQueueNs = 8,
   kRunNs = 9,
   kRetryOn = 10,
+  kOutputFile = 0x8000 | 11,  // who does not know these must not run the job
+  kSharedBuffers = 0x8000 | 12,
 };
 constexpr std::uint16_t kCriticalTag = 0x8000;
 
@@ -68,6 +70,14 @@ template <class T, class Into>
 Seen take_number(ByteSpan value, Into& into) {
   if (value.size() != sizeof(T)) return Seen::kBadValue;
   into = ByteReader(value).number<T>();
+  return Seen::kTaken;
+}
+
+Seen take_ids(ByteSpan value, std::vector<std::uint64_t>& ids) {
+  const std::size_t count = value.size() / sizeof(std::uint64_t);
+  if (value.size() % sizeof(std::uint64_t) != 0 || count < 1 || count > kSharedBuffersMax) return Seen::kBadValue;
+  ByteReader in(value);
+  for (std::size_t i = 0; i < count; ++i) ids.push_back(in.number<std::uint64_t>());
   return Seen::kTaken;
 }
 
@@ -172,7 +182,7 @@ void encode_parts_table(ByteWriter& out, std::span<const Part> parts) {
   out.number(static_cast<std::uint16_t>(parts.size()));
   out.number(std::uint16_t{0});
   for (const Part& part : parts) {
-    out.number(static_cast<std::uint8_t>(part.in_fd ? 1 : 0));
+    out.number(static_cast<std::uint8_t>(part.place));
     out.number(static_cast<std::uint8_t>(part.name.size()));
     out.number(std::uint16_t{0});
     out.number(part.bytes);
@@ -183,7 +193,7 @@ void encode_parts_table(ByteWriter& out, std::span<const Part> parts) {
 void encode_parts(ByteWriter& out, std::span<const Part> parts) {
   encode_parts_table(out, parts);
   for (const Part& part : parts) {
-    if (!part.in_fd) out.bytes(part.data);
+    if (part.place == Place::kInline) out.bytes(part.data);
   }
 }
 
@@ -201,12 +211,12 @@ Result<void> decode_parts(ByteSpan bytes, std::vector<Part>& parts) {
     const auto part_bytes = in.number<std::uint64_t>();
     const std::string_view part_name = in.text(name_bytes);
     if (!in.ok()) return malformed("the list of parts is cut short");
-    if (where > 1) return malformed("a part is neither inline nor a descriptor");
+    if (where > static_cast<std::uint8_t>(Place::kElsewhere)) return malformed("a part is in an unknown place");
     if (name_bytes > kPartNameBytesMax) return malformed("a part's name is longer than 47 bytes");
-    parts.push_back(Part{.name = part_name, .in_fd = where == 1, .bytes = part_bytes, .data = {}});
+    parts.push_back(Part{.name = part_name, .place = static_cast<Place>(where), .bytes = part_bytes, .data = {}});
   }
   for (Part& part : parts) {
-    if (part.in_fd) continue;
+    if (part.place != Place::kInline) continue;
     if (part.bytes > in.rest().size()) return malformed("an inline part is longer than its frame");
     part.data = in.bytes(static_cast<std::size_t>(part.bytes));
   }
@@ -231,6 +241,12 @@ void encode_submit_head(ByteWriter& out, std::string_view kind, const JobOptions
   if (options.deadline_ms) put_number(out, Tag::kDeadlineMs, *options.deadline_ms);
   if (options.attempts) put_number(out, Tag::kAttempts, *options.attempts);
   if (options.retry_on) put_number(out, Tag::kRetryOn, static_cast<std::uint8_t>(*options.retry_on));
+  if (options.output_file) put_tag(out, Tag::kOutputFile, 0);
+  if (!options.shared_buffers.empty()) {
+    put_tag(out, Tag::kSharedBuffers,
+            static_cast<std::uint32_t>(options.shared_buffers.size() * sizeof(std::uint64_t)));
+    for (const std::uint64_t id : options.shared_buffers) out.number(id);
+  }
   out.patch(length_at, static_cast<std::uint32_t>(out.size() - options_at));
 }
 
@@ -266,6 +282,8 @@ Result<Submit> decode_submit(ByteSpan body) {
         submit.options.retry_on = static_cast<RetryOn>(bits & static_cast<std::uint8_t>(RetryOn::kAll));
         return seen;
       }
+      case Tag::kOutputFile: submit.options.output_file = true; return value.empty() ? Seen::kTaken : Seen::kBadValue;
+      case Tag::kSharedBuffers: return take_ids(value, submit.options.shared_buffers);
       default: return Seen::kUnknown;
     }
   });
@@ -365,6 +383,50 @@ Result<Progress> decode_progress(ByteSpan body) {
   return progress;
 }
 
+// ---- Shared buffers ----------------------------------------------------------------------------
+
+void encode_buffer_request(ByteWriter& out, const BufferRequest& request) {
+  out.number(static_cast<std::uint8_t>(request.op));
+  out.number(static_cast<std::uint8_t>(request.access));
+  out.number(static_cast<std::uint8_t>(request.name.size()));
+  out.number(std::uint8_t{0});
+  out.number(request.gid);
+  out.number(request.id);
+  out.text(request.name);
+}
+
+Result<BufferRequest> decode_buffer_request(ByteSpan body) {
+  ByteReader in(body);
+  BufferRequest request;
+  const auto op = in.number<std::uint8_t>();
+  const auto access = in.number<std::uint8_t>();
+  const auto name_bytes = in.number<std::uint8_t>();
+  (void)in.number<std::uint8_t>();
+  request.gid = in.number<std::uint32_t>();
+  request.id = in.number<std::uint64_t>();
+  request.name = in.text(name_bytes);
+  if (!in.ok()) return malformed("the buffer request is cut short");
+  if (op < 1 || op > static_cast<std::uint8_t>(BufferOp::kRelease)) return malformed("an unknown buffer request");
+  if (access > static_cast<std::uint8_t>(BufferAccess::kEveryone)) return malformed("an unknown access to a buffer");
+  request.op = static_cast<BufferOp>(op);
+  request.access = static_cast<BufferAccess>(access);
+  return request;
+}
+
+void encode_attached(ByteWriter& out, const Attached& attached) {
+  out.number(attached.id);
+  out.number(attached.bytes);
+}
+
+Result<Attached> decode_attached(ByteSpan body) {
+  ByteReader in(body);
+  Attached attached;
+  attached.id = in.number<std::uint64_t>();
+  attached.bytes = in.number<std::uint64_t>();
+  if (!in.ok()) return malformed("the buffer's answer is cut short");
+  return attached;
+}
+
 // ---- Operators ---------------------------------------------------------------------------------
 
 void encode_admin(ByteWriter& out, const Admin& admin) {
@@ -384,8 +446,7 @@ Result<Admin> decode_admin(ByteSpan body) {
   admin.value = in.number<std::uint64_t>();
   admin.pool = in.text(pool_bytes);
   if (!in.ok()) return malformed("an operator's request is cut short");
-  if (admin.op < AdminOp::kStatus || admin.op > AdminOp::kQuarantineReplay)
-    return malformed("an unknown operator's request");
+  if (admin.op < AdminOp::kStatus || admin.op > AdminOp::kBuffers) return malformed("an unknown operator's request");
   return admin;
 }
 

@@ -49,6 +49,8 @@ inline constexpr std::size_t kKindBytesMax = 63;
 inline constexpr std::size_t kFieldBytesMax = 255;
 inline constexpr std::size_t kMessageBytesMax = 4096;
 inline constexpr std::size_t kPingBytesMax = 64;
+inline constexpr std::size_t kSharedBuffersMax = 16;  // of a job
+inline constexpr std::size_t kBufferNameBytesMax = 63;
 inline constexpr std::uint8_t kPriorityMax = 9;  // 9 runs first
 inline constexpr std::uint8_t kPriorityDefault = 5;
 
@@ -66,6 +68,8 @@ enum class FrameType : std::uint8_t {
   kKinds = 11,     // C->S, empty body: describe all kinds
   kText = 12,      // S->C, UTF-8 JSON: the answer to kKinds and kAdmin
   kAdmin = 13,     // C->S, on admin.sock only
+  kBuffer = 14,    // C->S, create, attach or release a shared buffer
+  kAttached = 15,  // S->C, the answer to kBuffer
 };
 
 struct FrameHeader {
@@ -122,15 +126,21 @@ void encode_welcome(Buffer& out, const Welcome& welcome);
 //     u16 count, u16 reserved, then per part {u8 where, u8 name_bytes, u16 reserved, u64 bytes, name},
 //     then the bytes of the inline parts in order.
 
+enum class Place : std::uint8_t {
+  kInline = 0,
+  kFd = 1,         // the n-th such part is the n-th descriptor of the frame
+  kElsewhere = 2,  // of a result: it was written to the client's file
+};
 struct Part {
   std::string_view name{};
-  bool in_fd = false;  // the n-th such part is the n-th descriptor of the frame
+  Place place = Place::kInline;
   std::uint64_t bytes = 0;
   ByteSpan data{};  // inline parts only
 };
 void encode_parts_table(ByteWriter& out, std::span<const Part> parts);
 void encode_parts(ByteWriter& out, std::span<const Part> parts);
-// Views into `bytes`; fails on anything but exactly one well-formed list. `parts` is reused storage.
+// Views into `bytes`; fails on anything but exactly one well-formed list. `parts` is reused storage. What may be
+// elsewhere is for the caller to know.
 [[nodiscard]] Result<void> decode_parts(ByteSpan bytes, std::vector<Part>& parts);
 
 // ---- Jobs --------------------------------------------------------------------------------------
@@ -148,6 +158,8 @@ struct JobOptions {
   std::optional<std::uint32_t> deadline_ms{};  // from acceptance to answer
   std::optional<std::uint32_t> attempts{};     // 1: at most once
   std::optional<RetryOn> retry_on{};
+  bool output_file = false;                     // the frame's last descriptor is a file for the result's first part
+  std::vector<std::uint64_t> shared_buffers{};  // ids that this connection has attached, at most kSharedBuffersMax
 };
 
 // SUBMIT's body:  u8 kind_bytes, u8 priority, u8 flags, u8 reserved, u32 options_bytes,
@@ -193,6 +205,35 @@ struct Progress {
 void encode_progress(ByteWriter& out, const Progress& progress);
 [[nodiscard]] Result<Progress> decode_progress(ByteSpan body);
 
+// ---- Shared buffers ------------------------------------------------------------------------------
+//
+// BUFFER's body: u8 op, u8 access, u8 name_bytes, u8 reserved, u32 gid, u64 id, name.
+
+enum class BufferOp : std::uint8_t {
+  kCreate = 1,   // one descriptor: a memfd sealed with F_SEAL_SHRINK and F_SEAL_GROW; name may be empty
+  kAttach = 2,   // by name
+  kRelease = 3,  // by id; has no answer
+};
+// Who may attach it by name, besides its creator's user and root.
+enum class BufferAccess : std::uint8_t { kUser = 0, kGroup = 1, kEveryone = 2 };
+struct BufferRequest {
+  BufferOp op{};
+  BufferAccess access = BufferAccess::kUser;
+  std::uint32_t gid = 0;  // kGroup's
+  std::uint64_t id = 0;
+  std::string_view name{};
+};
+void encode_buffer_request(ByteWriter& out, const BufferRequest& request);
+[[nodiscard]] Result<BufferRequest> decode_buffer_request(ByteSpan body);
+
+// ATTACHED's body: u64 id, u64 bytes. After kAttach it comes with one descriptor.
+struct Attached {
+  std::uint64_t id = 0;
+  std::uint64_t bytes = 0;
+};
+void encode_attached(ByteWriter& out, const Attached& attached);
+[[nodiscard]] Result<Attached> decode_attached(ByteSpan body);
+
 // ---- Operators ---------------------------------------------------------------------------------
 
 enum class AdminOp : std::uint8_t {
@@ -210,6 +251,7 @@ enum class AdminOp : std::uint8_t {
   kQuarantineShow = 11,
   kQuarantineRelease = 12,
   kQuarantineReplay = 13,  // run it once more; a success releases it
+  kBuffers = 14,           // answer: the shared buffers
 };
 struct Admin {
   AdminOp op{};

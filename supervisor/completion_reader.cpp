@@ -34,12 +34,12 @@ std::optional<WorkerAnswer> CompletionReader::read(const ipc::Completion& comple
   const auto outcome = static_cast<ipc::Outcome>(completion.outcome);
   if ((job == nullptr) != (outcome == ipc::Outcome::kSkipped)) return std::nullopt;
   WorkerAnswer answer{.run_ns = completion.run_ns};
-  if (outcome == ipc::Outcome::kResult && !read_result(completion, job->result_bytes_max, answer)) return std::nullopt;
+  if (outcome == ipc::Outcome::kResult && !read_result(completion, *job, answer)) return std::nullopt;
   if (outcome == ipc::Outcome::kError && !read_error(completion, answer)) return std::nullopt;
   return answer;
 }
 
-bool CompletionReader::read_result(const ipc::Completion& completion, std::uint64_t bytes_max, WorkerAnswer& answer) {
+bool CompletionReader::read_result(const ipc::Completion& completion, const Job& job, WorkerAnswer& answer) {
   parts_.clear();
   raw_parts_.clear();
   if (!receive_fds(completion)) return false;
@@ -49,17 +49,25 @@ bool CompletionReader::read_result(const ipc::Completion& completion, std::uint6
   std::size_t next_fd = 0;
   for (std::uint32_t i = 0; i < completion.parts; ++i) {
     const ipc::ResultPart& part = raw_parts_.emplace_back(ipc::read_once(table[i]));  // reserved: never moves
-    if (part.name_bytes > ipc::kResultPartNameBytesMax || part.in_fd > 1 || part.bytes > bytes_max - total)
-      return false;
+    if (part.name_bytes > ipc::kResultPartNameBytesMax || part.bytes > job.result_bytes_max - total) return false;
     total += part.bytes;
-    ResultParts::Part checked{.name = {part.name, part.name_bytes}, .in_fd = part.in_fd == 1, .bytes = part.bytes};
-    if (checked.in_fd) {
-      if (next_fd == fds_.size()) return false;
-      const auto sealed = ipc::sealed_size(fds_[next_fd++].get());
-      if (!sealed || *sealed != part.bytes) return false;
-    } else {
-      if (part.offset > extent.size() || part.bytes > extent.size() - part.offset) return false;
-      checked.data = extent.subspan(part.offset, static_cast<std::size_t>(part.bytes));
+    ResultParts::Part checked{
+        .name = {part.name, part.name_bytes}, .place = static_cast<wire::Place>(part.place), .bytes = part.bytes};
+    switch (checked.place) {
+      case wire::Place::kFd: {
+        if (next_fd == fds_.size()) return false;
+        const auto sealed = ipc::sealed_size(fds_[next_fd++].get());
+        if (!sealed || *sealed != part.bytes) return false;
+        break;
+      }
+      case wire::Place::kInline:
+        if (part.offset > extent.size() || part.bytes > extent.size() - part.offset) return false;
+        checked.data = extent.subspan(part.offset, static_cast<std::size_t>(part.bytes));
+        break;
+      case wire::Place::kElsewhere:
+        if (i > 0 || !job.output_file) return false;
+        break;
+      default: return false;
     }
     parts_.push_back(checked);
   }

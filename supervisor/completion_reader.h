@@ -46,7 +46,7 @@ class CompletionReader {
   void drop() noexcept { fds_.clear(); }
 
  private:
-  [[nodiscard]] bool read_result(const ipc::Completion& completion, std::uint64_t bytes_max, WorkerAnswer& answer);
+  [[nodiscard]] bool read_result(const ipc::Completion& completion, const Job& job, WorkerAnswer& answer);
   [[nodiscard]] bool read_error(const ipc::Completion& completion, WorkerAnswer& answer) const;
   [[nodiscard]] bool receive_fds(const ipc::Completion& completion);
 

@@ -48,10 +48,13 @@ void read_limits(TomlDocument& document, Config& config) {
   limits.read("clients_max", into.clients_max, 1, 100'000);
   limits.read("clients_per_uid_max", into.clients_per_uid_max, 1, 100'000);
   limits.read("client_jobs_max", into.client_jobs_max, 1, 1'000'000);
+  limits.read("client_buffers_max", into.client_buffers_max, 0, 1'000'000);
   limits.read_size("frame_bytes_max", into.frame_bytes_max, 64U << 10, 1ULL << 30);
   limits.read_size("payload_bytes_max", into.payload_bytes_max, 64U << 10, kTiB);
   limits.read_size("receive_bytes_max", into.receive_bytes_max, 64U << 10, kTiB);
   limits.read_size("answers_bytes_max", into.answers_bytes_max, 64U << 10, kTiB);
+  limits.read_size("shared_bytes_max", into.shared_bytes_max, 0, kTiB);
+  limits.read_size("shared_bytes_per_uid_max", into.shared_bytes_per_uid_max, 0, kTiB);
   limits.read("handshake_timeout_ms", into.handshake_timeout_ms, 1, kDayMs);
   limits.read("frame_timeout_ms", into.frame_timeout_ms, 1, kDayMs);
   limits.read("write_timeout_ms", into.write_timeout_ms, 1, kDayMs);
@@ -132,7 +135,7 @@ std::uint32_t cores() noexcept {
 
 Config default_config() {
   Config config = base_config();
-  for (const char* name : {"hash", "image"}) {
+  for (const char* name : {"hash", "image", "shared"}) {
     config.pools.push_back(PoolConfig{.name = name, .modules = {name}, .workers = cores()});
   }
   return config;

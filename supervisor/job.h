@@ -28,6 +28,7 @@
 #include "ipc/channel.h"
 #include "ipc/wire.h"
 #include "supervisor/fingerprint.h"
+#include "supervisor/shared_buffers.h"
 
 namespace quern::supervisor {
 
@@ -49,7 +50,7 @@ struct Kind {
 struct ResultParts {
   struct Part {
     std::string_view name{};
-    bool in_fd = false;
+    wire::Place place = wire::Place::kInline;
     std::uint64_t bytes = 0;
     ipc::ByteSpan data{};
   };
@@ -113,6 +114,8 @@ struct Job {
   std::vector<std::byte> body;             // the wire job body, opaque
   unique_fd body_fd;                       // its copy in a memfd, made when it does not fit an input extent
   std::vector<unique_fd> fds;              // payload descriptors, sealed memfds
+  std::vector<BufferRef> shared;           // the buffers it was submitted with
+  unique_fd output_file;                   // the client's, for the result's first part
   std::uint64_t payload_bytes = 0;         // body and descriptors together
   std::optional<Fingerprint> fingerprint;  // of kind and content, when somebody had reason to know
 

@@ -72,6 +72,7 @@ asio::awaitable<Result<std::string>> Operations::carry_out(wire::AdminOp op, std
     case wire::AdminOp::kQuarantineShow: co_return show(value);
     case wire::AdminOp::kQuarantineRelease: co_return release(value);
     case wire::AdminOp::kQuarantineReplay: co_return co_await replay(value);
+    case wire::AdminOp::kBuffers: co_return buffers_document(buffers_);
     default: co_return co_await change_pool(op, std::move(pool), value);
   }
 }

@@ -23,8 +23,8 @@ class Operations {
  public:
   // Everything outlives it. `status` makes the status document.
   Operations(boost::asio::io_context& io, const std::vector<std::unique_ptr<Pool>>& pools, JobStore& store,
-             Quarantine& quarantine, std::function<std::string()> status)
-      : io_(io), pools_(pools), store_(store), quarantine_(quarantine), status_(std::move(status)) {}
+             Quarantine& quarantine, const SharedBuffers& buffers, std::function<std::string()> status)
+      : io_(io), pools_(pools), store_(store), quarantine_(quarantine), buffers_(buffers), status_(std::move(status)) {}
 
   [[nodiscard]] boost::asio::awaitable<Result<std::string>> carry_out(wire::AdminOp op, std::string pool,
                                                                       std::uint64_t value);
@@ -43,6 +43,7 @@ class Operations {
   const std::vector<std::unique_ptr<Pool>>& pools_;
   JobStore& store_;
   Quarantine& quarantine_;
+  const SharedBuffers& buffers_;
   std::function<std::string()> status_;
 };
 

@@ -87,7 +87,8 @@ Result<void> Pool::set_limits(Job& job, const wire::JobOptions& options) const {
   if (options.deadline_ms == 0U) return bad("deadline_ms", "at least 1");
   job.priority = options.priority;
   job.want_progress = options.want_progress;
-  job.attempts_max = options.attempts.value_or(config_.attempts);
+  // what a dead worker has done to a shared buffer stays done: who wants it twice says so
+  job.attempts_max = options.attempts.value_or(job.shared.empty() ? config_.attempts : 1);
   job.retry_on = options.retry_on.value_or(config_.retry_on);
   job.run_timeout_ms = std::min(options.run_timeout_ms.value_or(config_.run_timeout_ms), config_.run_timeout_ms);
   job.result_bytes_max = config_.result_bytes_max;

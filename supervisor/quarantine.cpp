@@ -99,7 +99,7 @@ bool counts_against_job(Cause cause) noexcept {
 // ---- At the door -----------------------------------------------------------------------------------
 
 bool Quarantine::must_identify(const Job& job) const noexcept {
-  if (entries_.empty() || job.fingerprint) return false;
+  if (entries_.empty() || job.fingerprint || !job.shared.empty()) return false;
   return std::ranges::any_of(entries_, [&](const Entry& entry) {
     return entry.kind == job.kind && entry.body_bytes == job.body.size() && entry.payload_bytes == job.payload_bytes;
   });
@@ -127,7 +127,7 @@ std::optional<Error> Quarantine::refusal(const Job& job) {
 // ---- Deaths and answers ----------------------------------------------------------------------------
 
 void Quarantine::note_death(const Job& job, pid_t worker_pid, Cause cause, std::uint32_t deaths_max) {
-  if (deaths_max == 0 || !counts_against_job(cause)) return;
+  if (deaths_max == 0 || !counts_against_job(cause) || !job.shared.empty()) return;
   auto content = copy_content(job);
   if (!content) return;
   Entry seen{.kind = job.kind, .body_bytes = job.body.size(), .payload_bytes = job.payload_bytes};

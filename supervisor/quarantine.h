@@ -67,6 +67,8 @@ class Quarantine {
 
   Quarantine(boost::asio::io_context& io, std::uint64_t bytes_max) : io_(io), bytes_max_(bytes_max) {}
 
+  // Jobs with shared buffers are never in it: what they read there may be another thing each time.
+
   // Whether only identify() can tell if `job` is one of ours.
   [[nodiscard]] bool must_identify(const Job& job) const noexcept;
   // Sets job.fingerprint. The job must stay until then, and not be published.

@@ -74,10 +74,11 @@ Server::Server(asio::io_context& io, Config config)
     : io_(io),
       config_(std::move(config)),
       started_ns_(now_ns()),
+      shared_buffers_(config_.limits.shared_bytes_max, config_.limits.shared_bytes_per_uid_max),
       quarantine_(io, config_.limits.quarantine_bytes_max),
       receive_budget_(io, config_.limits.receive_bytes_max),
       answers_budget_(io, config_.limits.answers_bytes_max),
-      operations_(io, pools_, store_, quarantine_, [this] { return status(); }),
+      operations_(io, pools_, store_, quarantine_, shared_buffers_, [this] { return status(); }),
       session_ended_(io),
       signals_(io, SIGTERM, SIGINT) {}
 
@@ -244,6 +245,7 @@ std::string Server::status() const {
                        .name = session.client_name(),
                        .is_operator = session.peer().role == SessionRole::kOperator,
                        .jobs = session.jobs_in_flight(),
+                       .buffers = session.buffers(),
                        .unread_bytes = session.unread_bytes(),
                        .connected_ns = session.connected_ns()});
   }

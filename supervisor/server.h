@@ -47,6 +47,7 @@ class Server final : private SessionHost {
   [[nodiscard]] const Kind* find_kind(std::string_view name) const noexcept override;
   [[nodiscard]] JobStore& jobs() noexcept override { return store_; }
   [[nodiscard]] Quarantine& quarantine() noexcept override { return quarantine_; }
+  [[nodiscard]] SharedBuffers& shared_buffers() noexcept override { return shared_buffers_; }
   [[nodiscard]] ByteBudget& receive_budget() noexcept override { return receive_budget_; }
   [[nodiscard]] ByteBudget& answers_budget() noexcept override { return answers_budget_; }
   [[nodiscard]] std::string kinds_document() const override;
@@ -69,6 +70,7 @@ class Server final : private SessionHost {
   Config config_;
   std::int64_t started_ns_;
   ChildRegistry children_;
+  SharedBuffers shared_buffers_;
   JobStore store_;
   Quarantine quarantine_;
   std::unique_ptr<Cgroups> cgroups_;  // null where none are delegated

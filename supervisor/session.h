@@ -49,6 +49,7 @@ class SessionHost {
   [[nodiscard]] virtual const Kind* find_kind(std::string_view name) const noexcept = 0;
   [[nodiscard]] virtual JobStore& jobs() noexcept = 0;
   [[nodiscard]] virtual Quarantine& quarantine() noexcept = 0;
+  [[nodiscard]] virtual SharedBuffers& shared_buffers() noexcept = 0;
   [[nodiscard]] virtual ByteBudget& receive_budget() noexcept = 0;  // of frames above InBuffer::kBytesAtRest
   [[nodiscard]] virtual ByteBudget& answers_budget() noexcept = 0;  // of what clients have not taken
   [[nodiscard]] virtual std::string kinds_document() const = 0;
@@ -91,6 +92,7 @@ class Session final : public JobClient {
   [[nodiscard]] const std::string& client_name() const noexcept { return client_name_; }
   [[nodiscard]] std::int64_t connected_ns() const noexcept { return connected_ns_; }
   [[nodiscard]] std::uint64_t unread_bytes() const noexcept { return out_.bytes(); }
+  [[nodiscard]] std::size_t buffers() const noexcept { return buffers_.size(); }
 
  private:
   // JobClient
@@ -125,6 +127,13 @@ class Session final : public JobClient {
   [[nodiscard]] boost::asio::awaitable<void> answer_admin(std::uint64_t request_id, wire::AdminOp op, std::string pool,
                                                           std::uint64_t value);
 
+  // session_buffers.cpp
+  [[nodiscard]] Result<void> on_buffer_request(const wire::FrameHeader& header, ipc::ByteSpan body);
+  [[nodiscard]] Result<BufferRef> take_buffer(const wire::BufferRequest& request, std::vector<unique_fd> fds);
+  void send_attached(std::uint64_t request_id, const SharedBuffer& buffer, bool with_memfd);
+  [[nodiscard]] Result<void> share(Job& job, const wire::JobOptions& options) const;
+  [[nodiscard]] static Result<void> set_output_file(Job& job, std::vector<unique_fd>& fds);
+
   // session_answers.cpp
   [[nodiscard]] Step close_with(const Error& error);
   void send_error(std::uint64_t request_id, const Error& error);
@@ -145,6 +154,11 @@ class Session final : public JobClient {
   AsyncEvent relieved_;   // a job was answered, or out_ got shorter
   AsyncEvent told_to_close_;
   boost::unordered_flat_map<std::uint64_t, Job*> jobs_;  // by request id
+  struct HeldBuffer {
+    BufferRef buffer;
+    std::uint32_t times = 1;  // created or attached, and not released
+  };
+  boost::unordered_flat_map<std::uint64_t, HeldBuffer> buffers_;  // by id
   struct Pending {
     std::unique_ptr<Job> job{};
     wire::JobOptions options{};

@@ -21,7 +21,10 @@ std::vector<wire::Part> wire_parts(const ResultParts& result, bool fds_inline) {
   std::vector<wire::Part> parts;
   parts.reserve(result.parts.size());
   for (const ResultParts::Part& part : result.parts) {
-    parts.push_back({.name = part.name, .in_fd = part.in_fd && !fds_inline, .bytes = part.bytes, .data = part.data});
+    parts.push_back({.name = part.name,
+                     .place = fds_inline && part.place == wire::Place::kFd ? wire::Place::kInline : part.place,
+                     .bytes = part.bytes,
+                     .data = part.data});
   }
   return parts;
 }
@@ -48,7 +51,7 @@ void Session::send_fd_result(Job& job, const wire::ResultInfo& info, const Resul
 // For clients that take no descriptors: the memfds' contents follow the table, through sendfile.
 void Session::send_inline_result(Job& job, const wire::ResultInfo& info, const ResultParts& result) {
   std::uint64_t data_bytes = 0;
-  for (const auto& part : result.parts) data_bytes += part.bytes;
+  for (const auto& part : result.parts) data_bytes += part.place == wire::Place::kElsewhere ? 0 : part.bytes;
   if (data_bytes > UINT32_MAX - head_bytes_max(result)) {
     send_error(job.request_id, {.code = ErrorCode::kTooLarge,
                                 .message = "a result of 4 GiB or more reaches only clients that accept descriptors",
@@ -62,7 +65,7 @@ void Session::send_inline_result(Job& job, const wire::ResultInfo& info, const R
   frame.finish(data_bytes);
   std::size_t next_fd = 0;
   for (const auto& part : result.parts) {
-    if (part.in_fd) {
+    if (part.place == wire::Place::kFd) {
       out_.append_file(std::move(result.fds[next_fd++]), part.bytes);
     } else {
       wire::Buffer& bytes = out_.continue_frame(part.data.size(), job.kind->sensitive);

@@ -79,6 +79,7 @@ Result<void> Session::handle(const wire::FrameHeader& header, ipc::ByteSpan body
     }
     case wire::FrameType::kKinds: send_text(header.request_id, host_.kinds_document()); return {};
     case wire::FrameType::kAdmin: return administer(header, body);
+    case wire::FrameType::kBuffer: return on_buffer_request(header, body);
     default:
       return protocol_error(
           fmt::format("a frame of type {} is nothing a client sends", static_cast<unsigned>(header.type)));
@@ -119,6 +120,13 @@ Result<void> Session::submit(const wire::FrameHeader& header, ipc::ByteSpan body
     return {};
   }
   consumed_secret_ = (*job)->kind->sensitive;
+  auto equipped = share(**job, submit->options);
+  if (equipped && submit->options.output_file) equipped = set_output_file(**job, fds);
+  if (!equipped) {
+    send_error(header.request_id, equipped.error());
+    host_.jobs().release(std::move(*job));
+    return {};
+  }
   (*job)->fds = std::move(fds);
   for (const unique_fd& fd : (*job)->fds) {
     const auto bytes = ipc::sealed_size(fd.get());

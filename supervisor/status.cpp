@@ -50,6 +50,7 @@ json::object describe_client(const ClientFacts& client, std::int64_t now) {
           {"name", client.name},
           {"role", client.is_operator ? "operator" : "client"},
           {"jobs", client.jobs},
+          {"buffers", client.buffers},
           {"unread_bytes", client.unread_bytes},
           {"connected_ms", (now - client.connected_ns) / kNsPerMs}};
 }
@@ -192,6 +193,25 @@ std::string jobs_document(std::span<const std::unique_ptr<Pool>> pools) {
     described.push_back(std::move(object));
   }
   return json::serialize(json::object{{"total", total}, {"jobs", std::move(described)}});
+}
+
+std::string buffers_document(const SharedBuffers& buffers) {
+  constexpr std::string_view kAccess[] = {"user", "group", "everyone"};
+  const std::int64_t now = now_ns();
+  json::array described;
+  buffers.for_each([&](const SharedBuffer& buffer) {
+    json::object object{{"id", buffer.id},
+                        {"name", buffer.name},
+                        {"bytes", buffer.bytes},
+                        {"uid", buffer.uid},
+                        {"access", kAccess[static_cast<std::size_t>(buffer.access)]},
+                        {"clients", buffer.clients},
+                        {"jobs", buffer.jobs},
+                        {"age_ms", (now - buffer.created_ns) / kNsPerMs}};
+    if (buffer.access == wire::BufferAccess::kGroup) object["gid"] = buffer.gid;
+    described.push_back(std::move(object));
+  });
+  return json::serialize(json::object{{"bytes", buffers.bytes()}, {"buffers", std::move(described)}});
 }
 
 namespace {

@@ -12,6 +12,7 @@
 #include "supervisor/memory_ceiling.h"
 #include "supervisor/pool.h"
 #include "supervisor/quarantine.h"
+#include "supervisor/shared_buffers.h"
 
 namespace quern::supervisor {
 
@@ -22,6 +23,7 @@ struct ClientFacts {
   std::string_view name{};
   bool is_operator = false;
   std::size_t jobs = 0;
+  std::size_t buffers = 0;
   std::uint64_t unread_bytes = 0;
   std::int64_t connected_ns = 0;
 };
@@ -37,6 +39,7 @@ struct ServerFacts {
 // Of queued and running jobs, oldest first; at most kJobsListed of them.
 inline constexpr std::size_t kJobsListed = 10'000;
 [[nodiscard]] std::string jobs_document(std::span<const std::unique_ptr<Pool>> pools);
+[[nodiscard]] std::string buffers_document(const SharedBuffers& buffers);
 [[nodiscard]] std::string quarantine_document(const Quarantine& quarantine);
 [[nodiscard]] std::string quarantine_entry_document(const Quarantine::Entry& entry);
 

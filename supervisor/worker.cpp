@@ -146,12 +146,15 @@ asio::awaitable<Cause> Worker::mind() {
 Result<bool> Worker::publish(Job& job, std::int64_t now_ns) {
   if (state_ != State::kServing || in_flight() >= channel_.geometry().slots) return false;
   const std::uint64_t position = submissions_.next();
-  ipc::Submission submission{.job_id = job.id,
-                             .result_bytes_max = job.result_bytes_max,
-                             .kind = job.kind->index,
-                             .attempt = job.attempts + 1,
-                             .body_bytes = static_cast<std::uint32_t>(job.body.size()),
-                             .fd_count = static_cast<std::uint16_t>(job.fds.size())};
+  ipc::Submission submission{
+      .job_id = job.id,
+      .result_bytes_max = job.result_bytes_max,
+      .kind = job.kind->index,
+      .attempt = job.attempts + 1,
+      .body_bytes = static_cast<std::uint32_t>(job.body.size()),
+      .fd_count = static_cast<std::uint16_t>(job.fds.size() + job.shared.size() + (job.output_file ? 1 : 0)),
+      .shared_buffers = static_cast<std::uint8_t>(job.shared.size()),
+      .output_file = job.output_file.valid()};
   const auto input = channel_.input(position);
   if (job.body.size() <= input.size()) {
     std::memcpy(input.data(), job.body.data(), job.body.size());
@@ -168,6 +171,8 @@ Result<bool> Worker::publish(Job& job, std::int64_t now_ns) {
     std::vector<int> fds;
     if (submission.body_in_fd) fds.push_back(job.body_fd.get());
     for (const unique_fd& fd : job.fds) fds.push_back(fd.get());
+    for (const BufferRef& buffer : job.shared) fds.push_back(buffer->memfd.get());
+    if (job.output_file) fds.push_back(job.output_file.get());
     const auto sent = ipc::send_control(control_.get(), {.type = ipc::ControlType::kJobFds, .id = position}, {}, fds);
     if (!sent) return sent.error();
     if (sent->status != ipc::IoStatus::kDone) {

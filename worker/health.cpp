@@ -43,11 +43,18 @@ class CanaryJob final : public sdk::Job {
   CanaryJob(const sdk::Kind& kind, const sdk::Job& health)
       : health_(health),
         params_(sdk::check_params(kind.params, kind.canary->params_json, {})),
-        inputs_(inputs_of(*kind.canary)) {}
+        inputs_(inputs_of(*kind.canary)),
+        memory_(kind.shared.buffers_min, std::vector<std::uint64_t>(kSharedWords)) {
+    for (auto& words : memory_) shared_.emplace_back(std::as_writable_bytes(std::span(words)));
+  }
 
   [[nodiscard]] const boost::json::object& params() const noexcept override { return params_; }
   [[nodiscard]] std::span<const sdk::InputPart> inputs() const noexcept override { return inputs_; }
   [[nodiscard]] sdk::Output& output(std::string_view /*part_name*/) override { return outputs_.emplace_back(); }
+  [[nodiscard]] std::span<const SharedView> shared() const noexcept override { return shared_; }
+  void forward(const sdk::InputPart& input, std::string_view part_name) override {
+    output(part_name).write(input.bytes);
+  }
   [[nodiscard]] bool cancel_requested() const noexcept override { return health_.cancel_requested(); }
   void progress(std::uint64_t /*done*/, std::uint64_t /*total*/) noexcept override {}
   [[nodiscard]] std::uint32_t attempt() const noexcept override { return health_.attempt(); }
@@ -56,6 +63,9 @@ class CanaryJob final : public sdk::Job {
   const sdk::Job& health_;
   boost::json::object params_;
   std::vector<sdk::InputPart> inputs_;
+  static constexpr std::size_t kSharedWords = 512;  // a page of its own in place of each shared buffer
+  std::vector<std::vector<std::uint64_t>> memory_;
+  std::vector<SharedView> shared_;
   std::deque<DiscardedOutput> outputs_;
 };
 

@@ -34,21 +34,32 @@ JobOutput::JobOutput(JobOutput&& other) noexcept
       size_(other.size_),
       prepared_(other.prepared_),
       memfd_(std::move(other.memfd_)),
+      adopted_(other.adopted_),
       mapped_(std::exchange(other.mapped_, nullptr)),
       mapped_bytes_(std::exchange(other.mapped_bytes_, 0)) {}
 
 JobOutput::~JobOutput() { unmap(); }
 
+void JobOutput::too_large() const {
+  throw sdk::JobError(
+      sdk::JobErrorCode::kTooLarge,
+      fmt::format("the result exceeds what is left of the pool's result_bytes_max ({})", format_size(bytes_max_)));
+}
+
 std::span<std::byte> JobOutput::prepare(std::size_t n) {
-  if (n > bytes_max_ - size_) {
-    throw sdk::JobError(
-        sdk::JobErrorCode::kTooLarge,
-        fmt::format("the result exceeds what is left of the pool's result_bytes_max ({})", format_size(bytes_max_)));
-  }
+  if (adopted_) throw std::logic_error("a module wrote to a part that is a forwarded input");
+  if (n > bytes_max_ - size_) too_large();
   prepared_ = n;
   if (!in_memfd() && n <= room_.size() - size_) return room_.subspan(size_, n);
   if (!in_memfd() || n > mapped_bytes_ - size_) grow_to(size_ + n);
   return {mapped_ + size_, n};
+}
+
+void JobOutput::adopt(unique_fd sealed, std::uint64_t bytes) {
+  if (bytes > bytes_max_) too_large();
+  memfd_ = std::move(sealed);
+  size_ = static_cast<std::size_t>(bytes);
+  adopted_ = true;
 }
 
 void JobOutput::commit(std::size_t n) {
@@ -80,7 +91,7 @@ void JobOutput::grow_to(std::size_t capacity) {
 }
 
 void JobOutput::finish() {
-  if (!in_memfd()) return;
+  if (!in_memfd() || adopted_) return;
   unmap();  // a writable mapping would forbid the seal
   if (::ftruncate(memfd_.get(), static_cast<off_t>(size_)) != 0)
     out_of_memory(system_error("ftruncate", "result", errno));

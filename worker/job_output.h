@@ -34,11 +34,14 @@ class JobOutput final : public sdk::Output {
   // The next part begins after this one. Should the module write here again (sdk::Output forbids it), this
   // part moves to a memfd and can't touch its neighbour.
   void give_back_room() noexcept { room_ = room_.first(in_memfd() ? 0 : size_); }
+  // Makes this part, while it is empty, the contents of a sealed memfd; nothing can be written to it then.
+  void adopt(unique_fd sealed, std::uint64_t bytes);
   // Ends writing: the memfd is trimmed, unmapped and sealed. Throws sdk::JobError when that fails.
   void finish();
   [[nodiscard]] int fd() const noexcept { return memfd_.get(); }
 
  private:
+  [[noreturn]] void too_large() const;
   void grow_to(std::size_t capacity);
   void unmap() noexcept;
 
@@ -48,6 +51,7 @@ class JobOutput final : public sdk::Output {
   std::size_t size_ = 0;
   std::size_t prepared_ = 0;
   unique_fd memfd_;
+  bool adopted_ = false;
   std::byte* mapped_ = nullptr;
   std::size_t mapped_bytes_ = 0;
 };

@@ -1,7 +1,10 @@
 #include "worker/job_run.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstring>
@@ -27,6 +30,15 @@ ipc::Mapping map_input(int fd, std::uint64_t bytes) {
   return std::move(*mapping);
 }
 
+ipc::ResultPart table_row(std::string_view name, std::uint64_t bytes, wire::Place place) {
+  ipc::ResultPart part{};
+  part.bytes = bytes;
+  part.place = static_cast<std::uint8_t>(place);
+  part.name_bytes = static_cast<std::uint8_t>(name.size());
+  std::memcpy(part.name, name.data(), name.size());
+  return part;
+}
+
 }  // namespace
 
 JobRun::JobRun(const ipc::Channel& channel, int control, std::span<const sdk::Kind* const> kinds)
@@ -43,6 +55,7 @@ ipc::Completion JobRun::run(const ipc::SubmissionConsumer::Claim& claim) {
     publish_result(completion);
   } catch (...) {
     Error error = error_of_current_exception();
+    file_output_.reset();
     outputs_.clear();  // what is half done makes room first: the reason may be that there is none
     publish_error(completion, std::move(error));
   }
@@ -59,6 +72,7 @@ void JobRun::run_module(ipc::Completion& completion) {
   memory_.emplace(scratch_.data(), scratch_.size(), &overflow_);
   params_.emplace(sdk::check_params(kind.params, body->params_json, &*memory_));
   read_inputs(body->parts);
+  read_shared();
   check_input_count(kind);
   const std::int64_t began_ns = now_ns();
   forget_failed_allocations();
@@ -106,12 +120,18 @@ void JobRun::read_inputs(ipc::ByteSpan parts) {
   const auto decoded = wire::decode_parts(parts, parts_);
   if (!decoded) throw ErrorException(decoded.error());
   std::size_t next_fd = submission_.body_in_fd ? 1 : 0;
+  const std::size_t last_fd = part_fds();
   for (const wire::Part& part : parts_) {
-    if (!part.in_fd) {
+    if (part.place == wire::Place::kElsewhere) {
+      throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
+                          "an input part is neither in the frame nor in a descriptor", "parts");
+    }
+    if (part.place == wire::Place::kInline) {
       inputs_.push_back({part.name, part.data});
+      input_fds_.push_back(-1);
       continue;
     }
-    if (next_fd == fds_.fds.size()) {
+    if (next_fd == last_fd) {
       throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
                           "more parts are said to be in descriptors than descriptors came", "parts");
     }
@@ -124,14 +144,42 @@ void JobRun::read_inputs(ipc::ByteSpan parts) {
                           "parts");
     }
     inputs_.push_back({part.name, mappings_.emplace_back(map_input(fd, *bytes)).bytes()});
+    input_fds_.push_back(fd);
   }
-  if (next_fd != fds_.fds.size() && submission_.fd_count > 0) {
+  if (next_fd != last_fd && submission_.fd_count > 0) {
     throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument, "more descriptors came than parts say they are in one",
                         "parts");
   }
 }
 
+// How many descriptors are the body's and the parts'; then come those of shared buffers and of the output file.
+std::size_t JobRun::part_fds() const noexcept {
+  const std::size_t others = submission_.shared_buffers + (submission_.output_file ? 1U : 0U);
+  return fds_.fds.size() - std::min(others, fds_.fds.size());
+}
+
+// Sealed in size by who made them, as the supervisor has checked: no truncation can turn an access into SIGBUS.
+void JobRun::read_shared() {
+  const std::size_t first = part_fds();
+  for (std::size_t i = 0; i < submission_.shared_buffers; ++i) {
+    const int fd = fds_.fds.at(first + i).get();
+    struct stat info {};
+    if (::fstat(fd, &info) != 0) throw ErrorException(system_error("fstat", "shared buffer", errno));
+    auto mapping = ipc::Mapping::map(fd, static_cast<std::uint64_t>(info.st_size), ipc::Access::kReadWrite);
+    if (!mapping) throw ErrorException(mapping.error());
+    shared_.emplace_back(mappings_.emplace_back(std::move(*mapping)).bytes());
+  }
+}
+
 void JobRun::check_input_count(const sdk::Kind& kind) const {
+  if (shared_.size() < kind.shared.buffers_min || shared_.size() > kind.shared.buffers_max) {
+    const std::string wanted = kind.shared.buffers_max == 0
+                                   ? std::string("no shared buffer")
+                                   : fmt::format("{} to {} shared buffers ({})", kind.shared.buffers_min,
+                                                 kind.shared.buffers_max, kind.shared.help);
+    throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
+                        fmt::format("{} takes {}, not {}", kind.name, wanted, shared_.size()), "shared_buffers");
+  }
   const std::size_t count = inputs_.size();
   if (count >= kind.input.parts_min && count <= kind.input.parts_max) return;
   const std::string wanted = kind.input.parts_min == kind.input.parts_max
@@ -146,16 +194,19 @@ void JobRun::check_input_count(const sdk::Kind& kind) const {
 // ---- What modules call -----------------------------------------------------------------------------
 
 sdk::Output& JobRun::output(std::string_view part_name) {
-  if (outputs_.size() >= ipc::kResultPartsMax) {
-    throw sdk::JobError(sdk::JobErrorCode::kTooLarge,
-                        fmt::format("a result has at most {} parts", ipc::kResultPartsMax));
-  }
   if (part_name.size() > ipc::kResultPartNameBytesMax) {
     throw sdk::JobError(sdk::JobErrorCode::kInternal, "a result part's name is longer than 47 bytes");
   }
+  if (submission_.output_file && !file_output_) {
+    return file_output_.emplace(part_name, fds_.fds.back().get(), submission_.result_bytes_max);
+  }
+  if (outputs_.size() + (file_output_ ? 1 : 0) >= ipc::kResultPartsMax) {
+    throw sdk::JobError(sdk::JobErrorCode::kTooLarge,
+                        fmt::format("a result has at most {} parts", ipc::kResultPartsMax));
+  }
   const std::span<std::byte> extent = channel_.output(position_);
-  std::size_t taken = 0;   // of the extent, from its beginning
-  std::uint64_t used = 0;  // of what the job may produce
+  std::size_t taken = 0;                                         // of the extent, from its beginning
+  std::uint64_t used = file_output_ ? file_output_->size() : 0;  // of what the job may produce
   for (JobOutput& earlier : outputs_) {
     earlier.give_back_room();
     used += earlier.size();
@@ -164,6 +215,19 @@ sdk::Output& JobRun::output(std::string_view part_name) {
     taken = std::min((end + kPartAlignment - 1) / kPartAlignment * kPartAlignment, extent.size());
   }
   return outputs_.emplace_back(part_name, extent.subspan(taken), submission_.result_bytes_max - used);
+}
+
+void JobRun::forward(const sdk::InputPart& input, std::string_view part_name) {
+  sdk::Output& part = output(part_name);
+  const auto index = static_cast<std::size_t>(&input - inputs_.data());
+  if (index >= inputs_.size()) throw std::logic_error("a module forwarded what is not one of its inputs");
+  const int fd = input_fds_[index];
+  auto* adopting = dynamic_cast<JobOutput*>(&part);
+  if (fd < 0 || adopting == nullptr) return part.write(input.bytes);
+  // our own is closed with the job, the module may forward it twice
+  unique_fd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!copy) throw ErrorException(system_error("fcntl(F_DUPFD_CLOEXEC)", "input", errno));
+  adopting->adopt(std::move(copy), input.bytes.size());
 }
 
 bool JobRun::cancel_requested() const noexcept {
@@ -178,28 +242,30 @@ void JobRun::progress(std::uint64_t done, std::uint64_t total) noexcept {
 
 void JobRun::publish_result(ipc::Completion& completion) {
   const auto table = channel_.result_parts(position_);
+  std::uint32_t parts = 0;
   std::vector<int> fds;
-  for (std::size_t i = 0; i < outputs_.size(); ++i) {
-    JobOutput& output = outputs_[i];
+  if (submission_.output_file) {
+    if (!file_output_) (void)output({});  // a job without a result: its file is empty
+    file_output_->finish();
+    table[parts++] = table_row(file_output_->name(), file_output_->size(), wire::Place::kElsewhere);
+  }
+  for (JobOutput& output : outputs_) {
     output.finish();
-    ipc::ResultPart part{};
-    part.bytes = output.size();
-    part.name_bytes = static_cast<std::uint8_t>(output.name().size());
-    std::memcpy(part.name, output.name().data(), output.name().size());
+    ipc::ResultPart part =
+        table_row(output.name(), output.size(), output.in_memfd() ? wire::Place::kFd : wire::Place::kInline);
     if (output.in_memfd()) {
-      part.in_fd = 1;
       fds.push_back(output.fd());
     } else {
       part.offset = static_cast<std::uint32_t>(output.extent_offset(channel_.output(position_)));
     }
-    table[i] = part;
+    table[parts++] = part;
   }
   if (!fds.empty()) {
     const auto sent = ipc::send_control(control_, {.type = ipc::ControlType::kResultFds, .id = position_}, {}, fds);
     if (!sent) throw ErrorException(sent.error());
   }
   completion.outcome = static_cast<std::uint32_t>(ipc::Outcome::kResult);
-  completion.parts = static_cast<std::uint32_t>(outputs_.size());
+  completion.parts = parts;
   completion.fd_count = static_cast<std::uint32_t>(fds.size());
 }
 
@@ -226,8 +292,11 @@ void JobRun::clean_up(bool sensitive) noexcept {
     ::explicit_bzero(input.data(), std::min<std::size_t>(submission_.body_bytes, input.size()));
   }
   inputs_.clear();
+  shared_.clear();
+  input_fds_.clear();
   parts_.clear();
   mappings_.clear();
+  file_output_.reset();
   outputs_.clear();
   fds_.fds.clear();
 }

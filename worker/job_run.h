@@ -20,6 +20,7 @@
 #include "ipc/memfd.h"
 #include "ipc/submission_ring.h"
 #include "ipc/wire.h"
+#include "worker/file_output.h"
 #include "worker/job_output.h"
 #include "worker/sdk/job.h"
 #include "worker/wiping_memory.h"
@@ -40,7 +41,9 @@ class JobRun final : public sdk::Job {
   // sdk::Job
   [[nodiscard]] const boost::json::object& params() const noexcept override { return *params_; }
   [[nodiscard]] std::span<const sdk::InputPart> inputs() const noexcept override { return inputs_; }
+  [[nodiscard]] std::span<const SharedView> shared() const noexcept override { return shared_; }
   [[nodiscard]] sdk::Output& output(std::string_view part_name) override;
+  void forward(const sdk::InputPart& input, std::string_view part_name) override;
   [[nodiscard]] bool cancel_requested() const noexcept override;
   void progress(std::uint64_t done, std::uint64_t total) noexcept override;
   [[nodiscard]] std::uint32_t attempt() const noexcept override { return submission_.attempt; }
@@ -50,7 +53,9 @@ class JobRun final : public sdk::Job {
   void receive_fds();
   [[nodiscard]] ipc::ByteSpan job_body();
   void read_inputs(ipc::ByteSpan parts);
+  void read_shared();
   void check_input_count(const sdk::Kind& kind) const;
+  [[nodiscard]] std::size_t part_fds() const noexcept;
   void publish_result(ipc::Completion& completion);
   void publish_error(ipc::Completion& completion, Error error);
   void clean_up(bool sensitive) noexcept;
@@ -67,8 +72,11 @@ class JobRun final : public sdk::Job {
   std::optional<boost::json::object> params_;
   std::vector<wire::Part> parts_;
   std::vector<sdk::InputPart> inputs_;
+  std::vector<int> input_fds_;  // by input; -1: inline. Borrowed from fds_.
+  std::vector<SharedView> shared_;
   std::vector<ipc::Mapping> mappings_;
-  std::deque<JobOutput> outputs_;  // a deque: module's references stay valid while parts are added
+  std::optional<FileOutput> file_output_;  // the first part, when the client gave a file for it
+  std::deque<JobOutput> outputs_;          // a deque: module's references stay valid while parts are added
   ipc::ControlMessage fds_;
   std::vector<std::byte> error_body_;
 };

@@ -329,7 +329,7 @@ class Attack {
     ipc::ResultPart part{};
     part.bytes = chance(4) ? random_() : upto(100'000);
     part.offset = static_cast<std::uint32_t>(chance(4) ? random_() : upto(100'000));
-    part.in_fd = static_cast<std::uint8_t>(chance(8) ? random_() : upto(2));
+    part.place = static_cast<std::uint8_t>(chance(8) ? random_() : upto(3));
     part.name_bytes = static_cast<std::uint8_t>(chance(8) ? random_() : upto(48));
     for (char& c : part.name) c = static_cast<char>(random_());
     return part;

@@ -156,7 +156,7 @@ class Play {
       check(part.bytes <= bytes_max - total, "parts together are within the job's limit");
       total += part.bytes;
       check(part.name.size() <= ipc::kResultPartNameBytesMax, "a part's name is bounded");
-      if (part.in_fd) {
+      if (part.place == wire::Place::kFd) {
         check(part.data.empty() && fds < result.fds.size(), "a part in a descriptor has one");
         const auto sealed = ipc::sealed_size(result.fds[fds++].get());
         check(sealed && *sealed == part.bytes, "and it is sealed, of the part's size");
@@ -192,7 +192,7 @@ class Play {
   void write_result_part() {
     ipc::ResultPart& part = channel_.result_parts(some_position())[input_.byte() % ipc::kResultPartsMax];
     const std::uint8_t flags = input_.byte();
-    part.in_fd = flags % 4;
+    part.place = flags % 4;
     part.name_bytes = flags / 4;
     part.bytes = input_.number<std::uint16_t>();
     part.offset = input_.number<std::uint16_t>();

@@ -55,7 +55,8 @@ void parts(ipc::ByteSpan body) {
   check(first.size() <= wire::kPartsMax, "the number of parts is bounded");
   for (const wire::Part& part : first) {
     check(part.name.size() <= wire::kPartNameBytesMax, "a part's name has at most 47 bytes");
-    check(part.in_fd ? part.data.empty() : part.data.size() == part.bytes, "an inline part has the bytes it says");
+    check(part.place != wire::Place::kInline ? part.data.empty() : part.data.size() == part.bytes,
+          "an inline part has the bytes it says");
   }
   wire::Buffer encoded;
   ipc::ByteWriter out(encoded);
@@ -63,7 +64,7 @@ void parts(ipc::ByteSpan body) {
   std::vector<wire::Part> again;
   check(wire::decode_parts(encoded, again).has_value() && again.size() == first.size(), "parts survive encoding");
   for (std::size_t i = 0; i < first.size(); ++i) {
-    check(again[i].name == first[i].name && again[i].in_fd == first[i].in_fd && again[i].bytes == first[i].bytes &&
+    check(again[i].name == first[i].name && again[i].place == first[i].place && again[i].bytes == first[i].bytes &&
               equal(again[i].data, first[i].data),
           "a part survives encoding");
   }

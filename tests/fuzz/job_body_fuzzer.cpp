@@ -103,7 +103,7 @@ void check_body(ipc::ByteSpan bytes) {
   if (!wire::decode_parts(body->parts, parts)) return;
   for (const wire::Part& part : parts) {
     check(inside(bytes, part.data) && inside(bytes, ipc::as_bytes(part.name)), "a part's views lie inside the body");
-    check(part.in_fd || part.data.size() == part.bytes, "an inline part has the bytes it says");
+    check(part.place != wire::Place::kInline || part.data.size() == part.bytes, "an inline part has the bytes it says");
   }
 }
 

@@ -34,7 +34,7 @@ class Corpus {
 const std::vector<wire::Part>& some_parts() {
   static const std::vector<wire::Part> parts = {
       {.name = "picture", .bytes = 5, .data = ipc::as_bytes("12345")},
-      {.name = "", .in_fd = true, .bytes = 1U << 20},
+      {.name = "", .place = wire::Place::kFd, .bytes = 1U << 20},
       {.name = "empty"},
   };
   return parts;

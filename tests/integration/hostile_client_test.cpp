@@ -97,14 +97,14 @@ TEST(HostileClient, LiesAboutPartsAreItsJobsError) {
   const auto memfd = ipc::memfd_from("test", ipc::as_bytes("12345"));
   ASSERT_TRUE(memfd);
   const int fds[] = {memfd->get()};
-  const std::vector<wire::Part> longer{{.in_fd = true, .bytes = 500'000}};
+  const std::vector<wire::Part> longer{{.place = wire::Place::kFd, .bytes = 500'000}};
   client.submit(1, "debug.echo", "", longer, fds);
   EXPECT_EQ(client.receive().error().field, "parts");
   client.submit(2, "debug.echo", "", {}, fds);
   EXPECT_EQ(client.receive().error().field, "parts") << "a descriptor that no part mentions";
   client.submit(3, "debug.echo", "", longer, {});
   EXPECT_EQ(client.receive().error().field, "parts") << "a part without its descriptor";
-  const std::vector<wire::Part> right{{.in_fd = true, .bytes = 5}};
+  const std::vector<wire::Part> right{{.place = wire::Place::kFd, .bytes = 5}};
   client.submit(4, "debug.echo", "", right, fds);
   EXPECT_EQ(client.receive().type, wire::FrameType::kResult) << "and the connection is fine";
   EXPECT_EQ(server.pool().at("deaths").as_object().size(), 0U);
@@ -116,7 +116,7 @@ TEST(HostileClient, DescriptorsThatCouldChangeAreRefused) {
   client.greet();
   const auto unsealed = ipc::create_memfd("test", 4096);
   ASSERT_TRUE(unsealed);
-  const std::vector<wire::Part> part{{.in_fd = true, .bytes = 4096}};
+  const std::vector<wire::Part> part{{.place = wire::Place::kFd, .bytes = 4096}};
   for (const int fd : {unsealed->get(), client.fd(), 0}) {
     const int fds[] = {fd};
     client.submit(static_cast<std::uint64_t>(fd) + 1, "debug.echo", "", part, fds);

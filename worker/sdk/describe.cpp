@@ -51,6 +51,9 @@ std::string describe(const Kind& kind, KindRole role) {
                       {"input", json::object{{"parts_min", kind.input.parts_min},
                                              {"parts_max", kind.input.parts_max},
                                              {"help", kind.input.help}}},
+                      {"shared", json::object{{"buffers_min", kind.shared.buffers_min},
+                                              {"buffers_max", kind.shared.buffers_max},
+                                              {"help", kind.shared.help}}},
                       {"output", kind.output},
                       {"sensitive", kind.sensitive}};
   if (role == KindRole::kHealth) object["canary"] = true;

@@ -19,6 +19,7 @@
 
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -31,11 +32,13 @@
 #include <utility>
 #include <vector>
 
+#include "common/shared_view.h"
+
 namespace quern::sdk {
 
 // Raised when the layout of what crosses the shared-object boundary changes; the template refuses a
 // module built against another version.
-inline constexpr std::uint32_t kSdkVersion = 2;
+inline constexpr std::uint32_t kSdkVersion = 3;
 
 // ---- What a kind looks like --------------------------------------------------------------------
 
@@ -63,6 +66,13 @@ struct InputSpec {
   std::string help;  // "a JPEG, PNG or WebP image"
 };
 
+// How many shared buffers a kind works on, and what they hold.
+struct SharedSpec {
+  std::uint32_t buffers_min = 0;
+  std::uint32_t buffers_max = 0;
+  std::string help{};  // "64-bit counters, a bin each"
+};
+
 // A job that a healthy worker answers with success, in a few milliseconds. The pool's health job runs
 // it in a real worker and throws its output away (worker/health.h). It is checked when the module is
 // loaded: one with wrong parameters keeps the pool from starting.
@@ -82,6 +92,7 @@ struct Kind {
   bool sensitive = false;  // inputs and outputs are secrets: every buffer they pass is wiped
   std::function<void(Job&)> run;
   std::optional<Canary> canary{};
+  SharedSpec shared{};
 };
 
 struct Module {
@@ -135,7 +146,7 @@ class Output {
   // Bytes committed so far.
   [[nodiscard]] virtual std::size_t size() const noexcept = 0;
 
-  void write(std::span<const std::byte> bytes);
+  virtual void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
 };
 
@@ -146,8 +157,14 @@ class Job {
   // Checked parameters with defaults filled in.
   [[nodiscard]] virtual const boost::json::object& params() const noexcept = 0;
   [[nodiscard]] virtual std::span<const InputPart> inputs() const noexcept = 0;
+  // The shared buffers that the job was submitted with, in their order. Valid until run() returns. Others write to
+  // them at the same time: touch them through SharedView::as, and believe nothing that is read there.
+  [[nodiscard]] virtual std::span<const SharedView> shared() const noexcept = 0;
   // Starts the next part of the result. Only the newest part can be written to.
   [[nodiscard]] virtual Output& output(std::string_view part_name = {}) = 0;
+
+  // Makes one of inputs() the next part of the result, without a copy if it came as a descriptor.
+  virtual void forward(const InputPart& input, std::string_view part_name = {}) = 0;
 
   // True once a timeout, a cancel or a vanished client asks the job to stop. One relaxed load: poll
   // it in loops. A handler that ignores it is killed after the pool's grace period.
@@ -159,6 +176,13 @@ class Job {
 
   // 1 on the first try, 2 on the second, ...
   [[nodiscard]] virtual std::uint32_t attempt() const noexcept = 0;
+
+  // AtomicView::wait, for as long as nobody asks the job to stop; throws like throw_if_cancelled then.
+  template <class Word>
+  [[nodiscard]] WaitResult wait(AtomicView<Word> words, std::size_t index, Word expected,
+                                std::chrono::nanoseconds timeout) const {
+    return words.wait(index, expected, timeout, [this] { throw_if_cancelled(); });
+  }
 
   // The only input part's bytes (for kinds with exactly one).
   [[nodiscard]] std::span<const std::byte> input() const { return inputs().front().bytes; }

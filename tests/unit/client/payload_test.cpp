@@ -37,10 +37,10 @@ class Payload : public ::testing::Test {
     Arrived arrived;
     std::size_t next_fd = 0;
     for (std::size_t i = 0; i < parts.size(); ++i) {
-      arrived.in_fd.push_back(parts[i].in_fd);
+      arrived.in_fd.push_back(parts[i].place == wire::Place::kFd);
       arrived.inline_bytes += parts[i].data.size();
-      const auto size = parts[i].in_fd ? ipc::sealed_size(frame->fds.at(next_fd++).get())
-                                       : Result<std::uint64_t>(parts[i].data.size());
+      const auto size = parts[i].place == wire::Place::kFd ? ipc::sealed_size(frame->fds.at(next_fd++).get())
+                                                           : Result<std::uint64_t>(parts[i].data.size());
       arrived.whole = arrived.whole && size && *size == sizes[i] && parts[i].bytes == sizes[i] &&
                       parts[i].name == std::to_string(sizes[i]);
     }
@@ -106,7 +106,7 @@ TEST_F(Payload, AResultInADescriptorIsMappedAndCanBeHandedOn) {
   const auto memfd = ipc::memfd_from("test", ipc::as_bytes("a large result"));
   const int fds[] = {memfd->get()};
   const std::vector<wire::Part> parts{{.name = "small", .bytes = 2, .data = ipc::as_bytes("hi")},
-                                      {.name = "large", .in_fd = true, .bytes = 14}};
+                                      {.name = "large", .place = wire::Place::kFd, .bytes = 14}};
   peer.send_result(id, parts, fds);
   auto result = pending.get();
   ASSERT_TRUE(result);
@@ -125,7 +125,7 @@ TEST_F(Payload, AResultThatCouldChangeUnderTheReaderIsNotBelieved) {
   const auto id = peer.expect(wire::FrameType::kSubmit);
   const auto memfd = ipc::create_memfd("test", 14);
   const int fds[] = {memfd->get()};
-  const std::vector<wire::Part> parts{{.in_fd = true, .bytes = 14}};
+  const std::vector<wire::Part> parts{{.place = wire::Place::kFd, .bytes = 14}};
   peer.send_result(id, parts, fds);
   EXPECT_EQ(pending.get().error().code, ErrorCode::kProtocolError);
 }
@@ -137,7 +137,7 @@ TEST_F(Payload, AResultOfAnotherSizeThanAnnouncedIsNotBelieved) {
   const auto id = peer.expect(wire::FrameType::kSubmit);
   const auto memfd = ipc::memfd_from("test", ipc::as_bytes("short"));
   const int fds[] = {memfd->get()};
-  const std::vector<wire::Part> parts{{.in_fd = true, .bytes = 14}};
+  const std::vector<wire::Part> parts{{.place = wire::Place::kFd, .bytes = 14}};
   peer.send_result(id, parts, fds);
   EXPECT_EQ(pending.get().error().code, ErrorCode::kProtocolError);
 }

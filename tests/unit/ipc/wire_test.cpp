@@ -64,7 +64,7 @@ Buffer submit_frame() {
                       .deadline_ms = 3,
                       .attempts = 4});
   const std::vector<Part> parts{{.name = "a", .bytes = 5, .data = ipc::as_bytes("hello")},
-                                {.name = "b", .in_fd = true, .bytes = 1ULL << 40},
+                                {.name = "b", .place = wire::Place::kFd, .bytes = 1ULL << 40},
                                 {.bytes = 0}};
   encode_job_body(frame.body(), "{\"x\":1}", parts);
   frame.finish();
@@ -90,7 +90,7 @@ TEST(Wire, SubmitCarriesKindOptionsAndParts) {
   ASSERT_TRUE(decode_parts(body->parts, parts));
   ASSERT_EQ(parts.size(), 3U);
   EXPECT_EQ(ipc::as_text(parts[0].data), "hello");
-  EXPECT_TRUE(parts[1].in_fd);
+  EXPECT_EQ(parts[1].place, wire::Place::kFd);
   EXPECT_EQ(parts[1].bytes, 1ULL << 40);
 }
 

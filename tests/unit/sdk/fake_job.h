@@ -70,6 +70,11 @@ class FakeJob : public Job {
   FakeJob& add_input(std::string_view bytes, std::string_view name = {}) {
     return add_input(std::as_bytes(std::span(bytes.data(), bytes.size())), name);
   }
+  // A shared buffer of 8-byte words; the caller's memory.
+  FakeJob& add_shared(std::span<std::uint64_t> words) {
+    shared_.emplace_back(std::as_writable_bytes(words));
+    return *this;
+  }
   void run() { kind_.run(*this); }
 
   // What a test sets.
@@ -92,6 +97,8 @@ class FakeJob : public Job {
 
   [[nodiscard]] const boost::json::object& params() const noexcept override { return params_; }
   [[nodiscard]] std::span<const InputPart> inputs() const noexcept override { return inputs_; }
+  [[nodiscard]] std::span<const SharedView> shared() const noexcept override { return shared_; }
+  void forward(const InputPart& input, std::string_view part_name) override { output(part_name).write(input.bytes); }
   [[nodiscard]] Output& output(std::string_view part_name) override {
     return outputs.emplace_back(part_name, result_bytes_max);
   }
@@ -106,6 +113,7 @@ class FakeJob : public Job {
   const Kind& kind_;
   boost::json::object params_;
   std::vector<InputPart> inputs_{};
+  std::vector<SharedView> shared_;
 };
 
 // What `call` fails with; fails the test when it does not.

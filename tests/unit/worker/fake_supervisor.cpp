@@ -96,8 +96,10 @@ Answer read_answer(const ipc::Channel& channel, const ipc::Completion& completio
   std::size_t next_fd = 0;
   for (std::uint32_t i = 0; i < completion.parts; ++i) {
     const ipc::ResultPart& part = channel.result_parts(completion.position)[i];
-    AnswerPart& read = answer.parts.emplace_back(
-        AnswerPart{.name = {part.name, part.name_bytes}, .bytes = {}, .in_fd = part.in_fd == 1});
+    AnswerPart& read =
+        answer.parts.emplace_back(AnswerPart{.name = {part.name, part.name_bytes},
+                                             .bytes = {},
+                                             .in_fd = part.place == static_cast<std::uint8_t>(wire::Place::kFd)});
     read.bytes = read.in_fd ? contents_of(fds.fds.at(next_fd++).get(), part.bytes)
                             : std::string(ipc::as_text(extent.subspan(part.offset, part.bytes)));
   }

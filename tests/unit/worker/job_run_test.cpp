@@ -167,13 +167,13 @@ TEST_F(JobRunInputs, MustMatchTheirDescriptors) {
   kind([](sdk::Job&) {});
   const unique_fd sealed = ipc::memfd_from("x", ipc::as_bytes("abc")).value();
   const unique_fd unsealed = ipc::create_memfd("x", 3).value();
-  const wire::Part part{.in_fd = true, .bytes = 3};
+  const wire::Part part{.place = wire::Place::kFd, .bytes = 3};
   EXPECT_EQ(run({.parts = {part}, .fds = {sealed.get()}}).outcome, ipc::Outcome::kResult);
   const auto refused = [&](const Call& call) { return run(call).error.value().code == ErrorCode::kInvalidArgument; };
   EXPECT_TRUE(refused({.parts = {part, part}, .fds = {sealed.get()}})) << "fewer descriptors than parts";
   EXPECT_TRUE(refused({.parts = {part}})) << "none at all";
   EXPECT_TRUE(refused({.parts = {part}, .fds = {sealed.get(), sealed.get()}})) << "more";
-  EXPECT_TRUE(refused({.parts = {{.in_fd = true, .bytes = 4}}, .fds = {sealed.get()}})) << "another size";
+  EXPECT_TRUE(refused({.parts = {{.place = wire::Place::kFd, .bytes = 4}}, .fds = {sealed.get()}})) << "another size";
   EXPECT_TRUE(refused({.parts = {part}, .fds = {unsealed.get()}})) << "contents that can change";
   EXPECT_EQ(run({.parts = {part}, .fds = {sealed.get()}}).outcome, ipc::Outcome::kResult) << "and nothing is left over";
 }

@@ -108,7 +108,7 @@ TEST(Worker, TakesInputsAndBodiesInDescriptors) {
   const auto worker = supervisor.spawn();
   const std::string large(300'000, 'x');
   const unique_fd fd = ipc::memfd_from("large", ipc::as_bytes(large)).value();
-  const wire::Part in_fd{.name = "big", .in_fd = true, .bytes = large.size()};
+  const wire::Part in_fd{.name = "big", .place = wire::Place::kFd, .bytes = large.size()};
   const auto answer = worker->run({.kind = 0, .parts = {text_part("small", "s"), in_fd}, .fds = {fd.get()}});
   ASSERT_EQ(answer->parts.size(), 2U);
   EXPECT_EQ(answer->parts[0].bytes, "s");
@@ -127,7 +127,7 @@ TEST(Worker, PassesOverRevokedJobsAndTheirDescriptors) {
   const unique_fd one = ipc::memfd_from("one", ipc::as_bytes("one")).value();
   const unique_fd two = ipc::memfd_from("two", ipc::as_bytes("two")).value();
   const auto with = [](const unique_fd& fd) {
-    return Call{.kind = 0, .parts = {{.in_fd = true, .bytes = 3}}, .fds = {fd.get()}};
+    return Call{.kind = 0, .parts = {{.place = wire::Place::kFd, .bytes = 3}}, .fds = {fd.get()}};
   };
   worker->submit({.kind = supervisor.kind("probe.wait")});  // holds the worker while the next is revoked
   const std::uint64_t revoked = worker->submit(with(one));

@@ -24,6 +24,7 @@ namespace sdk = quern::sdk;
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
+constexpr std::size_t kPageBytes = 4096;
 constexpr double kMillisecondsMax = 3'600'000;
 
 // Sleeps to `until` in slices, so that a raised cancel word is seen within 5 ms.
@@ -45,7 +46,15 @@ bool misbehaves(const sdk::Job& job) {
 }
 
 void echo(sdk::Job& job) {
-  for (const sdk::InputPart& part : job.inputs()) job.output(part.name).write(part.bytes);
+  std::uint64_t sum = 0;
+  for (const sdk::InputPart& part : job.inputs()) {
+    if (job.boolean("touch")) {
+      for (std::size_t at = 0; at < part.bytes.size(); at += kPageBytes)
+        sum += std::to_integer<unsigned>(part.bytes[at]);
+    }
+    job.forward(part, part.name);
+  }
+  asm volatile("" : : "r"(sum));  // the reading is the purpose
 }
 
 void sleep(sdk::Job& job) {
@@ -189,6 +198,33 @@ void produce(sdk::Job& job) {
   }
 }
 
+// Dies between the two halves of what others wait for.
+void add_and_die(sdk::Job& job) {
+  job.shared().front().as<std::uint32_t>(0, 1)[0].fetch_add(1);
+  die_by(SIGKILL);
+}
+
+void wait_for_word(sdk::Job& job) {
+  const auto words = job.shared().front().as<std::uint32_t>(0, 1);
+  const auto result =
+      job.wait(words, 0, static_cast<std::uint32_t>(job.integer("expected")), milliseconds(job.integer("ms")));
+  job.output().write(result == quern::WaitResult::kChanged ? "changed\n" : "timed out\n");
+}
+
+// Answers each change of word 0 by making word 1 the same, until it has seen the last round.
+void pong(sdk::Job& job) {
+  const auto words = job.shared().front().as<std::uint32_t>(0, 2);
+  const auto rounds = static_cast<std::uint32_t>(job.integer("rounds"));
+  for (std::uint32_t seen = 0; seen < rounds;) {
+    if (job.wait(words, 0, seen, std::chrono::minutes(1)) == quern::WaitResult::kTimedOut) {
+      throw sdk::JobError(sdk::JobErrorCode::kBadInput, "nobody pings");
+    }
+    seen = words[0].load();
+    words[1].store(seen);
+    words.notify_one(1);
+  }
+}
+
 sdk::ParamSpec milliseconds_param(std::int64_t fallback) {
   return {.name = "ms",
           .type = sdk::ParamType::kInteger,
@@ -215,7 +251,10 @@ sdk::Module describe_kinds() {
       .kinds = {
           {.name = "debug.echo",
            .summary = "Returns its input parts as they are",
-           .params = {},
+           .params = {{.name = "touch",
+                       .type = ParamType::kBoolean,
+                       .help = "look at every page of them first",
+                       .fallback = false}},
            .input = {.parts_min = 0, .parts_max = 64, .help = "anything"},
            .output = "the same parts",
            .run = echo},
@@ -355,6 +394,35 @@ sdk::Module describe_kinds() {
            .input = none,
            .output = "that many bytes",
            .run = produce},
+          {.name = "debug.add_and_die",
+           .summary = "Adds 1 to the first word of a shared buffer, and kills its worker before it tells anybody",
+           .params = {},
+           .input = none,
+           .output = "nothing",
+           .run = add_and_die},
+          {.name = "debug.wait",
+           .summary = "Waits until the first word of a shared buffer is not what is expected",
+           .params = {{.name = "expected",
+                       .type = ParamType::kInteger,
+                       .help = "what the word holds now",
+                       .fallback = 0,
+                       .min = 0,
+                       .max = 4294967295.0},
+                      milliseconds_param(1000)},
+           .input = none,
+           .output = "changed, or timed out",
+           .run = wait_for_word},
+          {.name = "debug.pong",
+           .summary = "Answers each change of a shared buffer's first word by making the second the same",
+           .params = {{.name = "rounds",
+                       .type = ParamType::kInteger,
+                       .help = "the value after which to end",
+                       .fallback = 1000,
+                       .min = 1,
+                       .max = 4294967295.0}},
+           .input = none,
+           .output = "nothing",
+           .run = pong},
       }};
 }
 
@@ -363,6 +431,10 @@ sdk::Module describe_module() {
   sdk::Canary canary;
   canary.input = "tweet";
   module.kinds.front().canary = canary;  // debug.echo's
+  for (sdk::Kind& kind : module.kinds) {
+    const bool shares = kind.name == "debug.add_and_die" || kind.name == "debug.wait" || kind.name == "debug.pong";
+    if (shares) kind.shared = {.buffers_min = 1, .buffers_max = 1, .help = "32-bit words"};
+  }
   return module;
 }
 
