@@ -75,7 +75,10 @@ Seen take_number(ByteSpan value, Into& into) {
 
 Seen take_ids(ByteSpan value, std::vector<std::uint64_t>& ids) {
   const std::size_t count = value.size() / sizeof(std::uint64_t);
-  if (value.size() % sizeof(std::uint64_t) != 0 || count < 1 || count > kSharedBuffersMax) return Seen::kBadValue;
+  const bool again = !ids.empty();  // no tag comes twice; this one would add up
+  if (again || value.size() % sizeof(std::uint64_t) != 0 || count < 1 || count > kSharedBuffersMax) {
+    return Seen::kBadValue;
+  }
   ByteReader in(value);
   for (std::size_t i = 0; i < count; ++i) ids.push_back(in.number<std::uint64_t>());
   return Seen::kTaken;

@@ -68,7 +68,7 @@ struct Config {
   std::vector<PoolConfig> pools{};
 };
 
-// Without a file: pools hash and image, one worker a core each.
+// Without a file: pools hash, image and shared, one worker a core each.
 [[nodiscard]] Config default_config();
 
 // A file is taken whole or refused whole; the error names file, line, setting and what is allowed.

@@ -89,8 +89,9 @@ void submit(ipc::ByteSpan body) {
   const auto again = wire::decode_submit(encoded);
   const auto tied = [](const wire::JobOptions& o) {
     return std::tie(o.priority, o.no_wait, o.want_progress, o.queue_timeout_ms, o.run_timeout_ms, o.deadline_ms,
-                    o.attempts);
+                    o.attempts, o.output_file, o.shared_buffers);
   };
+  check(first->options.shared_buffers.size() <= wire::kSharedBuffersMax, "the number of shared buffers is bounded");
   check(again && again->kind == first->kind && tied(again->options) == tied(first->options) &&
             equal(again->job_body, first->job_body),
         "a submit survives encoding");
@@ -130,6 +131,27 @@ void progress(ipc::ByteSpan body) {
   check(again && again->done == first->done && again->total == first->total, "progress survives encoding");
 }
 
+void buffer_request(ipc::ByteSpan body) {
+  const auto first = wire::decode_buffer_request(body);
+  if (!first) return;
+  wire::Buffer encoded;
+  ipc::ByteWriter out(encoded);
+  wire::encode_buffer_request(out, *first);
+  const auto again = wire::decode_buffer_request(encoded);
+  const auto tied = [](const wire::BufferRequest& r) { return std::tie(r.op, r.access, r.gid, r.id, r.name); };
+  check(again && tied(*again) == tied(*first), "a buffer request survives encoding");
+}
+
+void attached(ipc::ByteSpan body) {
+  const auto first = wire::decode_attached(body);
+  if (!first) return;
+  wire::Buffer encoded;
+  ipc::ByteWriter out(encoded);
+  wire::encode_attached(out, *first);
+  const auto again = wire::decode_attached(encoded);
+  check(again && again->id == first->id && again->bytes == first->bytes, "a buffer's answer survives encoding");
+}
+
 void admin(ipc::ByteSpan body) {
   const auto first = wire::decode_admin(body);
   if (!first) return;
@@ -159,6 +181,8 @@ void decode(const wire::FrameHeader& header, ipc::ByteSpan body) {
     case wire::FrameType::kGoingAway: return error(body);
     case wire::FrameType::kProgress: return progress(body);
     case wire::FrameType::kAdmin: return admin(body);
+    case wire::FrameType::kBuffer: return buffer_request(body);
+    case wire::FrameType::kAttached: return attached(body);
     default: return;  // bodies that are taken as they stand, and types that nobody knows
   }
 }

@@ -62,7 +62,9 @@ Buffer submit_frame() {
                       .queue_timeout_ms = 1,
                       .run_timeout_ms = 2,
                       .deadline_ms = 3,
-                      .attempts = 4});
+                      .attempts = 4,
+                      .output_file = true,
+                      .shared_buffers = {7, 1ULL << 47}});
   const std::vector<Part> parts{{.name = "a", .bytes = 5, .data = ipc::as_bytes("hello")},
                                 {.name = "b", .place = wire::Place::kFd, .bytes = 1ULL << 40},
                                 {.bytes = 0}};
@@ -83,6 +85,8 @@ TEST(Wire, SubmitCarriesKindOptionsAndParts) {
   EXPECT_EQ(submit->options.run_timeout_ms, 2U);
   EXPECT_EQ(submit->options.deadline_ms, 3U);
   EXPECT_EQ(submit->options.attempts, 4U);
+  EXPECT_TRUE(submit->options.output_file);
+  EXPECT_EQ(submit->options.shared_buffers, (std::vector<std::uint64_t>{7, 1ULL << 47}));
   const auto body = decode_job_body(submit->job_body);
   ASSERT_TRUE(body);
   EXPECT_EQ(body->params_json, "{\"x\":1}");
@@ -158,6 +162,52 @@ TEST(Wire, UnknownOptionsAreSkippedAndCriticalOnesRefused) {
   const auto refused = decode_submit(submit_with_tag(0xf000));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument) << "a refusal, not a broken connection";
+}
+
+TEST(Wire, SharedBuffersAreNamedOnceAndInBounds) {
+  const auto refused = [](std::size_t count, int times) {
+    Buffer options;
+    ByteWriter out(options);
+    for (int i = 0; i < times; ++i) {
+      out.number(std::uint16_t{0x800c});
+      out.number(static_cast<std::uint32_t>(count * 8));
+      for (std::size_t id = 0; id < count; ++id) out.number(std::uint64_t{id});
+    }
+    Buffer submit;
+    ByteWriter body(submit);
+    body.text(std::string_view("\1\5\0\0", 4));
+    body.number(static_cast<std::uint32_t>(options.size()));
+    body.text("k");
+    body.bytes(options);
+    return !decode_submit(submit);
+  };
+  EXPECT_FALSE(refused(1, 1));
+  EXPECT_FALSE(refused(kSharedBuffersMax, 1));
+  EXPECT_TRUE(refused(kSharedBuffersMax + 1, 1));
+  EXPECT_TRUE(refused(0, 1));
+  EXPECT_TRUE(refused(1, 2));
+}
+
+TEST(Wire, BufferRequestsSurviveTheRoundTrip) {
+  Buffer request;
+  ByteWriter out(request);
+  encode_buffer_request(out, {.op = BufferOp::kCreate, .access = BufferAccess::kGroup, .gid = 7, .id = 8, .name = "n"});
+  const auto decoded = decode_buffer_request(request);
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(decoded->op, BufferOp::kCreate);
+  EXPECT_EQ(decoded->access, BufferAccess::kGroup);
+  EXPECT_EQ(decoded->gid, 7U);
+  EXPECT_EQ(decoded->id, 8U);
+  EXPECT_EQ(decoded->name, "n");
+  expect_no_prefix_accepted(request, [](ByteSpan bytes) { return decode_buffer_request(bytes).has_value(); });
+  request[0] = std::byte{9};
+  EXPECT_FALSE(decode_buffer_request(request)) << "no such operation";
+  Buffer answer;
+  ByteWriter body(answer);
+  encode_attached(body, {.id = 1, .bytes = 2});
+  EXPECT_EQ(decode_attached(answer)->id, 1U);
+  EXPECT_EQ(decode_attached(answer)->bytes, 2U);
+  expect_no_prefix_accepted(answer, [](ByteSpan bytes) { return decode_attached(bytes).has_value(); });
 }
 
 TEST(Wire, ErrorsSurviveTheRoundTrip) {

@@ -21,6 +21,7 @@ TEST(Describe, AKindIsOneJsonObject) {
       .run = {}};
   EXPECT_EQ(boost::json::parse(describe(kind)), boost::json::parse(R"({
     "name": "mill.grind", "summary": "Grinds", "output": "flour", "sensitive": true,
+    "shared": {"buffers_min": 0, "buffers_max": 0, "help": ""},
     "input": {"parts_min": 1, "parts_max": 2, "help": "grain"},
     "params": [
       {"name": "rounds", "type": "integer", "help": "how many", "required": false, "default": 3, "min": 1, "max": 1000000},

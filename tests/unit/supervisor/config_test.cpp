@@ -18,11 +18,12 @@ std::string reason(std::string_view text) {
   return config ? "" : config.error().message;
 }
 
-TEST(Config, WithoutAFileHasAPoolForHashesAndOneForPictures) {
+TEST(Config, WithoutAFileHasAPoolForEachBuiltInModule) {
   const Config config = default_config();
-  ASSERT_EQ(config.pools.size(), 2U);
+  ASSERT_EQ(config.pools.size(), 3U);
   EXPECT_EQ(config.pools[0].name, "hash");
   EXPECT_EQ(config.pools[1].name, "image");
+  EXPECT_EQ(config.pools[2].name, "shared");
   EXPECT_EQ(config.pools[0].workers, cores());
 }
 
