@@ -1,0 +1,90 @@
+#include "supervisor/fd_closer.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <deque>
+#include <map>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+namespace quern::supervisor {
+namespace {
+
+constexpr std::uint64_t kMemoryQueue = UINT64_MAX;  // no user's number is as large
+
+enum class Kind { kQuick, kMemory, kOther };
+
+// Only memfds, and files in /dev/shm, have seals to be asked for; the question reaches no file system that could
+// hang, nor does fstat for those.
+Kind kind_of(int fd) noexcept {
+  if (::fcntl(fd, F_GET_SEALS) < 0) return Kind::kOther;
+  struct stat info {};
+  const bool small = ::fstat(fd, &info) == 0 && static_cast<std::uint64_t>(info.st_size) < FdCloser::kQuickBytes;
+  return small ? Kind::kQuick : Kind::kMemory;
+}
+
+}  // namespace
+
+struct FdCloser::Shared {
+  mutable std::mutex mutex;
+  std::map<Queue, std::deque<unique_fd>> left;  // guarded by mutex; a queue is here while its thread runs
+};
+
+FdCloser::FdCloser() : shared_(std::make_shared<Shared>()) {}
+FdCloser::~FdCloser() = default;
+
+void FdCloser::close(unique_fd fd, uid_t uid) {
+  if (!fd) return;
+  const Kind kind = kind_of(fd.get());
+  if (kind == Kind::kQuick) return;
+  const Queue queue = kind == Kind::kMemory ? kMemoryQueue : uid;
+  bool has_thread = true;
+  {
+    const std::lock_guard lock(shared_->mutex);
+    has_thread = shared_->left.contains(queue);
+    shared_->left[queue].push_back(std::move(fd));
+  }
+  if (has_thread) return;
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);  // signals are the main thread's
+  try {
+    std::thread([shared = shared_, queue] { close_all(shared, queue); }).detach();
+  } catch (const std::system_error&) {  // no thread to be had: the risk is ours
+    close_all(shared_, queue);
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void FdCloser::close_all(const std::shared_ptr<Shared>& shared, Queue queue) {
+  for (;;) {
+    int next = -1;
+    {
+      const std::lock_guard lock(shared->mutex);
+      auto& left = shared->left.at(queue);
+      if (left.empty()) {
+        shared->left.erase(queue);
+        return;
+      }
+      next = left.front().get();  // stays counted until it is closed
+    }
+    ::close(next);
+    const std::lock_guard lock(shared->mutex);
+    auto& left = shared->left.at(queue);
+    (void)left.front().release();
+    left.pop_front();
+  }
+}
+
+std::size_t FdCloser::pending(uid_t uid) const {
+  const std::lock_guard lock(shared_->mutex);
+  const auto at = shared_->left.find(uid);
+  return at == shared_->left.end() ? 0 : at->second.size();
+}
+
+}  // namespace quern::supervisor
