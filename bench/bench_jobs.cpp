@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "bench/floor.h"
+#include "bench/report.h"
 #include "bench/server.h"
 #include "client/client.h"
 #include "worker/jobs/hash/kdf.h"
@@ -29,20 +30,7 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-double percentile(std::vector<double>& samples, double p) {
-  const auto at = static_cast<std::size_t>(p * static_cast<double>(samples.size() - 1));
-  std::ranges::nth_element(samples, samples.begin() + static_cast<std::ptrdiff_t>(at));
-  return samples[at];
-}
-
-void print_machine() {
-  std::ifstream cpuinfo("/proc/cpuinfo");
-  std::string line;
-  while (std::getline(cpuinfo, line) && !line.starts_with("model name")) {
-  }
-  fmt::print("machine: {} cores, {}\n\n", std::thread::hardware_concurrency(),
-             line.size() > 13 ? line.substr(line.find(':') + 2) : "unknown processor");
-}
+using bench::percentile;
 
 // ---- Round trip ----------------------------------------------------------------------------------------
 
@@ -204,7 +192,7 @@ void bench_respawn(const bench::BenchServer& server) {
 }  // namespace
 
 int main() {
-  print_machine();
+  bench::print_machine();
   {
     const bench::BenchServer server("[pools.debug]\nmodules = ['debug']\n[pools.hash]\nmodules = ['hash']\n");
     bench_round_trip(server);

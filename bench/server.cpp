@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -59,6 +60,39 @@ void PlainClient::noop() {
   if (::write(socket_.get(), frame_.data(), frame_.size()) != static_cast<ssize_t>(frame_.size()))
     throw std::runtime_error("write");
   read_frame();
+}
+
+void PlainClient::echo(ipc::ByteSpan there, std::span<std::byte> back) {
+  wire::Buffer head;
+  wire::FrameBuilder frame(head, wire::FrameType::kSubmit, 1);
+  wire::encode_submit_head(frame.body(), "debug.echo", {});
+  const wire::Part part{.bytes = there.size()};
+  frame.body().number(std::uint32_t{0});  // no parameters
+  wire::encode_parts_table(frame.body(), {&part, 1});
+  frame.finish(there.size());
+  const auto send_all = [&](ipc::ByteSpan bytes) {
+    while (!bytes.empty()) {
+      const auto sent = ipc::send_with_fds(socket_.get(), bytes);
+      if (!sent || sent->status != ipc::IoStatus::kDone) throw std::runtime_error("send");
+      bytes = bytes.subspan(sent->bytes);
+    }
+  };
+  send_all(head);
+  send_all(there);
+  const auto read_exactly = [&](std::span<std::byte> into) {
+    while (!into.empty()) {
+      const ssize_t n = ::read(socket_.get(), into.data(), into.size());
+      if (n <= 0) throw std::runtime_error("quernd closed the connection");
+      into = into.subspan(static_cast<std::size_t>(n));
+    }
+  };
+  std::array<std::byte, wire::kHeaderBytes> header{};
+  read_exactly(header);
+  const wire::FrameHeader answer = wire::decode_header(header);
+  if (answer.type != wire::FrameType::kResult) throw std::runtime_error("the echo failed");
+  std::vector<std::byte> before_the_bytes(answer.body_bytes - back.size());
+  read_exactly(before_the_bytes);
+  read_exactly(back);
 }
 
 void PlainClient::read_frame() {

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -32,6 +33,8 @@ class PlainClient {
   explicit PlainClient(const std::string& socket_path);
   // Submits debug.noop and waits for its answer.
   void noop();
+  // Runs debug.echo, all of it inside the frames, both ways. `back` takes as many bytes as `there` has.
+  void echo(ipc::ByteSpan there, std::span<std::byte> back);
 
  private:
   void read_frame();
