@@ -144,8 +144,11 @@ asio::awaitable<void> Session::write_answers() {
       co_await socket_.async_wait(Socket::wait_write, asio::redirect_error(asio::use_awaitable, failure));
       if (failure) co_return;
       taken_ns_ = active_ns_ = now_ns();
-    } else {
+    } else if (out_.empty()) {
       taken_ns_ = 0;
+    } else {
+      taken_ns_ = active_ns_ = now_ns();
+      co_await asio::post(asio::use_awaitable);  // others have their turn
     }
   }
 }
@@ -227,6 +230,8 @@ asio::awaitable<void> Session::flush_at_the_end() {
       if (!sent || *sent == ipc::IoStatus::kClosed) co_return;
       if (*sent == ipc::IoStatus::kWouldBlock) {
         co_await socket_.async_wait(Socket::wait_write, asio::redirect_error(asio::use_awaitable, failure));
+      } else {
+        co_await asio::post(asio::use_awaitable);
       }
     }
   };
