@@ -76,7 +76,7 @@ Server::Server(asio::io_context& io, Config config)
       started_ns_(now_ns()),
       quarantine_(io, config_.limits.quarantine_bytes_max),
       receive_budget_(io, config_.limits.receive_bytes_max),
-      answers_budget_(io, config_.limits.answers_bytes_max),
+      answers_budget_(config_.limits.answers_bytes_max),
       operations_(io, pools_, store_, quarantine_, [this] { return status(); }),
       session_ended_(io),
       signals_(io, SIGTERM, SIGINT) {}
