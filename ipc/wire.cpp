@@ -259,18 +259,22 @@ void encode_job_body(ByteWriter& out, std::string_view params_json, std::span<co
   encode_parts(out, parts);
 }
 
-Result<Submit> decode_submit(ByteSpan body) {
-  ByteReader in(body);
+Result<std::optional<Submit>> decode_submit_head(ByteSpan begun) {
+  ByteReader in(begun);
   const auto kind_bytes = in.number<std::uint8_t>();
   Submit submit;
   submit.options.priority = in.number<std::uint8_t>();
   const auto flags = in.number<std::uint8_t>();
   (void)in.number<std::uint8_t>();
   const auto options_bytes = in.number<std::uint32_t>();
+  if (options_bytes > kSubmitOptionsBytesMax) {
+    return malformed(
+        fmt::format("{} bytes of optional fields; at most {} are allowed", options_bytes, kSubmitOptionsBytesMax));
+  }
   submit.kind = in.text(kind_bytes);
   const ByteSpan option_fields = in.bytes(options_bytes);
   submit.job_body = in.rest();
-  if (!in.ok()) return malformed("the submit frame is cut short");
+  if (!in.ok()) return std::optional<Submit>();
   submit.options.no_wait = (flags & kSubmitNoWait) != 0;
   submit.options.want_progress = (flags & kSubmitWantProgress) != 0;
   const auto options = for_each_option(option_fields, [&](Tag tag, ByteSpan value) {
@@ -291,7 +295,14 @@ Result<Submit> decode_submit(ByteSpan body) {
     }
   });
   if (!options) return options.error();
-  return submit;
+  return std::optional(submit);
+}
+
+Result<Submit> decode_submit(ByteSpan body) {
+  const auto submit = decode_submit_head(body);
+  if (!submit) return submit.error();
+  if (!submit->has_value()) return malformed("the submit frame is cut short");
+  return **submit;
 }
 
 Result<JobBody> decode_job_body(ByteSpan job_body) {

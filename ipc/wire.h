@@ -51,7 +51,8 @@ inline constexpr std::size_t kMessageBytesMax = 4096;
 inline constexpr std::size_t kPingBytesMax = 64;
 inline constexpr std::size_t kSharedBuffersMax = 16;  // of a job
 inline constexpr std::size_t kBufferNameBytesMax = 63;
-inline constexpr std::uint8_t kPriorityMax = 9;  // 9 runs first
+inline constexpr std::uint32_t kSubmitOptionsBytesMax = 32U << 10;  // so that a SUBMIT's head is bounded
+inline constexpr std::uint8_t kPriorityMax = 9;                     // 9 runs first
 inline constexpr std::uint8_t kPriorityDefault = 5;
 
 enum class FrameType : std::uint8_t {
@@ -173,6 +174,9 @@ struct Submit {
 void encode_submit_head(ByteWriter& out, std::string_view kind, const JobOptions& options);
 void encode_job_body(ByteWriter& out, std::string_view params_json, std::span<const Part> parts);
 [[nodiscard]] Result<Submit> decode_submit(ByteSpan body);
+// Of the beginning of a body, while the rest is still on its way: nothing until the job body begins. The
+// job_body is as much of it as is here; what lies before it is begun.size() - job_body.size() bytes.
+[[nodiscard]] Result<std::optional<Submit>> decode_submit_head(ByteSpan begun);
 
 struct JobBody {
   std::string_view params_json{};

@@ -49,7 +49,7 @@ void read_limits(TomlDocument& document, Config& config) {
   limits.read("clients_per_uid_max", into.clients_per_uid_max, 1, 100'000);
   limits.read("client_jobs_max", into.client_jobs_max, 1, 1'000'000);
   limits.read("client_buffers_max", into.client_buffers_max, 0, 1'000'000);
-  limits.read_size("frame_bytes_max", into.frame_bytes_max, 64U << 10, 1ULL << 30);
+  limits.read_size("frame_bytes_max", into.frame_bytes_max, 64U << 10, UINT32_MAX);
   limits.read_size("payload_bytes_max", into.payload_bytes_max, 64U << 10, kTiB);
   limits.read_size("receive_bytes_max", into.receive_bytes_max, 64U << 10, kTiB);
   limits.read_size("answers_bytes_max", into.answers_bytes_max, 64U << 10, kTiB);
@@ -57,12 +57,10 @@ void read_limits(TomlDocument& document, Config& config) {
   limits.read_size("shared_bytes_per_uid_max", into.shared_bytes_per_uid_max, 0, kTiB);
   limits.read("handshake_timeout_ms", into.handshake_timeout_ms, 1, kDayMs);
   limits.read("frame_timeout_ms", into.frame_timeout_ms, 1, kDayMs);
+  limits.read_size("frame_bytes_per_s_min", into.frame_bytes_per_s_min, 0, 1ULL << 30);
   limits.read("write_timeout_ms", into.write_timeout_ms, 1, kDayMs);
   limits.read("idle_timeout_ms", into.idle_timeout_ms, 0, kDayMs);
   limits.read_size("quarantine_bytes_max", into.quarantine_bytes_max, 0, kTiB);
-  if (into.receive_bytes_max < into.frame_bytes_max) {
-    limits.complain("receive_bytes_max", "must be at least frame_bytes_max, or the largest frame never arrives");
-  }
   limits.finish();
 }
 

@@ -42,15 +42,16 @@ struct LimitsConfig {
   std::uint32_t clients_per_uid_max = 512;
   std::uint32_t client_jobs_max = 4'096;   // in flight per connection
   std::uint32_t client_buffers_max = 256;  // shared buffers that a connection may hold
-  std::uint64_t frame_bytes_max = 16ULL << 20;
-  std::uint64_t payload_bytes_max = 2ULL << 30;    // of one job, descriptors included
-  std::uint64_t receive_bytes_max = 256ULL << 20;  // of large frames being received, all clients together
+  std::uint64_t frame_bytes_max = 3ULL << 30;
+  std::uint64_t payload_bytes_max = 3ULL << 30;    // of one job, descriptors included
+  std::uint64_t receive_bytes_max = 256ULL << 20;  // of large inline payloads being received, all clients together
   std::uint64_t answers_bytes_max = 256ULL << 20;  // of answers not yet taken, beyond which clients that owe us
                                                    // reading are not read
   std::uint64_t shared_bytes_max = 1ULL << 30;     // of all shared buffers
   std::uint64_t shared_bytes_per_uid_max = 512ULL << 20;
   std::uint32_t handshake_timeout_ms = 5'000;        // from connect to HELLO
-  std::uint32_t frame_timeout_ms = 30'000;           // from a frame's first byte to its last
+  std::uint32_t frame_timeout_ms = 30'000;           // for the rest of a frame that was begun
+  std::uint64_t frame_bytes_per_s_min = 1U << 20;    // a larger one may take the longer; 0: as long as something comes
   std::uint32_t write_timeout_ms = 60'000;           // for a client that takes none of its answers
   std::uint32_t idle_timeout_ms = 0;                 // without a job or a byte; 0: never
   std::uint64_t quarantine_bytes_max = 64ULL << 20;  // of payloads kept for a replay

@@ -81,6 +81,8 @@ void FdCloser::close_all(const std::shared_ptr<Shared>& shared, Queue queue) {
   }
 }
 
+bool FdCloser::may_hang(int fd) noexcept { return kind_of(fd) == Kind::kOther; }
+
 std::size_t FdCloser::pending(uid_t uid) const {
   const std::lock_guard lock(shared_->mutex);
   const auto at = shared_->left.find(uid);

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "common/unique_fd.h"
 
@@ -32,6 +33,14 @@ class FdCloser {
   // At once when that is quick for certain: a memfd of less than kQuickBytes.
   void close(unique_fd fd, uid_t uid);
   static constexpr std::uint64_t kQuickBytes = 2U << 20;  // about 0.3 ms
+  // Of memory of our own; the vector is empty then.
+  void close(unique_fd memory) { close(std::move(memory), 0); }
+  void close(std::vector<unique_fd>& memory) {
+    for (unique_fd& fd : memory) close(std::move(fd));
+    memory.clear();
+  }
+  // Whether `fd` is anything but memory. Asks no file system.
+  [[nodiscard]] static bool may_hang(int fd) noexcept;
   // How many of this user's are not closed yet.
   [[nodiscard]] std::size_t pending(uid_t uid) const;
 

@@ -1,8 +1,8 @@
 // InBuffer: bytes and descriptors received from one client and not yet handled.
 //
-// One contiguous buffer, so that a frame is always a span. It starts small, grows only as bytes
-// really arrive (a client that announces a large frame and sends nothing costs nothing), and shrinks
-// back. Consumed secrets are wiped, also from the places they are moved away from. One thread.
+// One contiguous buffer of a fixed size, so that a frame that fits is always a span, and a connection
+// costs the same whatever it sends; what is larger passes through it in pieces (body_stream.h). Consumed
+// secrets are wiped, also from the places they are moved away from. One thread.
 #pragma once
 
 #include <cstddef>
@@ -16,27 +16,24 @@ namespace quern::supervisor {
 
 class InBuffer {
  public:
-  static constexpr std::size_t kBytesAtRest = 64U << 10;
+  static constexpr std::size_t kBytes = 64U << 10;
   static constexpr std::size_t kPendingFdsMax = 256;
 
-  InBuffer() : storage_(kBytesAtRest) {}
+  InBuffer() : storage_(kBytes) {}
   InBuffer(const InBuffer&) = delete;
   InBuffer& operator=(const InBuffer&) = delete;
   ~InBuffer();
 
   [[nodiscard]] ipc::ByteSpan bytes() const noexcept { return {storage_.data() + begin_, end_ - begin_}; }
 
-  // Receives once. `wanted`: the size of the frame being waited for, header included; the buffer is
-  // let grow towards it, and nothing behind a frame larger than kBytesAtRest is received with it. kDone with `filled`:
-  // there may be more.
+  // Receives once. `wanted`, at most kBytes: how many bytes() are waited for; there are fewer now. kDone with
+  // `filled`: there may be more.
   struct Received {
     ipc::IoStatus status = ipc::IoStatus::kDone;
+    std::size_t bytes = 0;
     bool filled = false;
   };
   [[nodiscard]] Result<Received> receive(int socket, std::size_t wanted);
-
-  // Gives back the memory of a large frame. Requires: everything is consumed.
-  void rest();
 
   // Drops the first `n` bytes.
   void consume(std::size_t n, bool wipe) noexcept;
@@ -45,7 +42,7 @@ class InBuffer {
   [[nodiscard]] std::vector<unique_fd> take_fds(std::size_t n);
 
  private:
-  void make_room(std::size_t wanted);
+  void move_to_front() noexcept;
 
   std::vector<std::byte> storage_;
   std::size_t begin_ = 0;

@@ -27,6 +27,7 @@
 #include "common/unique_fd.h"
 #include "ipc/channel.h"
 #include "ipc/wire.h"
+#include "supervisor/fd_closer.h"
 #include "supervisor/fingerprint.h"
 #include "supervisor/shared_buffers.h"
 
@@ -111,17 +112,22 @@ struct Job {
   Worker* worker = nullptr;    // while published
   std::uint64_t position = 0;  // in that worker's channel
 
-  std::vector<std::byte> body;             // the wire job body, opaque
-  unique_fd body_fd;                       // its copy in a memfd, made when it does not fit an input extent
+  // The wire job body, opaque: bytes in `body`, and a copy of them in `body_fd` once they did not fit an input
+  // extent; or, when it is large, in the sealed memfd `body_fd` only, body_fd_bytes of them.
+  std::vector<std::byte> body;
+  unique_fd body_fd;
+  std::uint64_t body_fd_bytes = 0;
   std::vector<unique_fd> fds;              // payload descriptors, sealed memfds
   std::vector<BufferRef> shared;           // the buffers it was submitted with
-  unique_fd output_file;                   // the client's, for the result's first part
+  ForeignFd output_file;                   // the client's, for the result's first part
   std::uint64_t payload_bytes = 0;         // body and descriptors together
   std::optional<Fingerprint> fingerprint;  // of kind and content, when somebody had reason to know
 
   QueueHook queue_hook;
   QueueHook arrival_hook;
   ExpiryHook expiry_hook;
+
+  [[nodiscard]] std::uint64_t body_bytes() const noexcept { return body.empty() ? body_fd_bytes : body.size(); }
 };
 
 // Hands out records and takes them back. Keeps at most kSpareMax of them, and no buffer above

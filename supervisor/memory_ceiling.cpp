@@ -1,5 +1,7 @@
 #include "supervisor/memory_ceiling.h"
 
+#include <algorithm>
+
 #include "supervisor/in_buffer.h"
 #include "supervisor/job.h"
 
@@ -18,10 +20,10 @@ constexpr std::uint64_t kSlackDivisor = 8;
 MemoryCeiling memory_ceiling(const LimitsConfig& limits, std::span<const PoolSize> pools,
                              const ipc::Geometry& geometry) {
   MemoryCeiling ceiling;
-  // a frame is copied into its job's record before its buffer is given back
-  ceiling.receiving_bytes = 2 * limits.receive_bytes_max;
-  // a buffer at rest, one job of that size waiting for its place, and the first segment of answers
-  ceiling.clients_bytes = limits.clients_max * (3 * InBuffer::kBytesAtRest + kSessionBytes);
+  const std::uint64_t body_bytes_max = std::min(limits.frame_bytes_max, limits.payload_bytes_max);
+  ceiling.bodies_bytes = limits.receive_bytes_max + body_bytes_max;  // see receive_budget.h
+  // a buffer, one job of that size waiting for its place, and the first segment of answers
+  ceiling.clients_bytes = limits.clients_max * (3 * InBuffer::kBytes + kSessionBytes);
   ceiling.answers_bytes = limits.answers_bytes_max;
   for (const PoolSize& pool : pools) {
     // a rolling restart has each worker twice for a moment
@@ -29,7 +31,9 @@ MemoryCeiling memory_ceiling(const LimitsConfig& limits, std::span<const PoolSiz
     const std::uint64_t jobs = pool.config->queue_jobs_max + workers * geometry.slots;
     ceiling.queues_bytes += pool.config->queue_bytes_max + jobs * sizeof(Job);
     ceiling.answers_bytes += jobs * (geometry.output_extent_bytes + kAnswerHeadBytesMax);
-    ceiling.workers_bytes += workers * (geometry.total_bytes() + 2 * limits.frame_bytes_max + kPrefetchedBytes);
+    ceiling.workers_bytes += workers * (geometry.total_bytes() + 2 * InBuffer::kBytes + kPrefetchedBytes);
+    // an empty queue takes a job of any size
+    ceiling.bodies_bytes += std::max(pool.config->queue_bytes_max, body_bytes_max) + workers * body_bytes_max;
   }
   ceiling.queues_bytes += JobStore::kSpareMax * (sizeof(Job) + JobStore::kSpareBodyBytesMax);
   ceiling.quarantine_bytes = limits.quarantine_bytes_max;

@@ -35,6 +35,12 @@ Error no_such_entry(std::uint64_t id) {
       .field = "id"};
 }
 
+Result<unique_fd> duplicate(const unique_fd& fd) {
+  unique_fd copy(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+  if (!copy) return system_error("fcntl(F_DUPFD_CLOEXEC)", "the kept payload", errno);
+  return copy;
+}
+
 Result<OwnJob> own_job_of(const Quarantine::Entry& entry) {
   if (!entry.content) {
     return Error{.code = ErrorCode::kUnavailable,
@@ -43,16 +49,15 @@ Result<OwnJob> own_job_of(const Quarantine::Entry& entry) {
   }
   OwnJob own{.kind = entry.kind, .body = entry.content->body};
   if (entry.content->body_fd) {
-    own.body.resize(static_cast<std::size_t>(entry.body_bytes));
-    if (::pread(entry.content->body_fd.get(), own.body.data(), own.body.size(), 0) !=
-        static_cast<ssize_t>(own.body.size())) {
-      return system_error("pread", "the kept payload", errno);
-    }
+    auto copy = duplicate(entry.content->body_fd);
+    if (!copy) return copy.error();
+    own.body_fd = std::move(*copy);
+    own.body_fd_bytes = entry.body_bytes;
   }
   for (const unique_fd& fd : entry.content->fds) {
-    unique_fd copy(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
-    if (!copy) return system_error("fcntl(F_DUPFD_CLOEXEC)", "the kept payload", errno);
-    own.fds.push_back(std::move(copy));
+    auto copy = duplicate(fd);
+    if (!copy) return copy.error();
+    own.fds.push_back(std::move(*copy));
   }
   own.payload_bytes = entry.payload_bytes - entry.body_bytes;
   own.options.attempts = 1;

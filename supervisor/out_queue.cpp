@@ -12,7 +12,6 @@ namespace {
 
 // Room for a few hundred small answers in one sendmsg.
 constexpr std::size_t kSegmentBytes = 64U << 10;
-constexpr std::size_t kSendfileBytesMax = 1U << 20;  // a turn; others have theirs in between
 
 }  // namespace
 
@@ -53,42 +52,39 @@ std::uint64_t OutQueue::bytes() const noexcept {
 }
 
 Result<ipc::IoStatus> OutQueue::send(int socket) {
-  while (!segments_.empty()) {
+  std::uint64_t turn = kTurnBytes;
+  while (!segments_.empty() && turn > 0) {
     Segment& segment = segments_.front();
-    const auto status = segment.file_bytes > 0 ? send_file(socket, segment) : send_bytes(socket, segment);
-    if (!status || *status != ipc::IoStatus::kDone) return status;
-    pop();
-  }
-  return ipc::IoStatus::kDone;
-}
-
-Result<ipc::IoStatus> OutQueue::send_bytes(int socket, Segment& segment) {
-  while (segment.sent < segment.bytes.size()) {
-    std::vector<int> fds;  // empty but for the first byte of a segment with descriptors
-    if (segment.sent == 0) {
-      for (const unique_fd& fd : segment.fds) fds.push_back(fd.get());
-    }
-    const auto rest = ipc::ByteSpan(segment.bytes).subspan(static_cast<std::size_t>(segment.sent));
-    const auto sent = ipc::send_with_fds(socket, rest, fds);
+    const auto sent = segment.file_bytes > 0 ? send_file(socket, segment, turn) : send_bytes(socket, segment, turn);
     if (!sent) return sent.error();
     if (sent->status != ipc::IoStatus::kDone) return sent->status;
     segment.sent += sent->bytes;
+    turn -= sent->bytes;
+    if (segment.sent == segment.size()) pop();
   }
   return ipc::IoStatus::kDone;
 }
 
-Result<ipc::IoStatus> OutQueue::send_file(int socket, Segment& segment) {
-  while (segment.sent < segment.file_bytes) {
-    auto offset = static_cast<off_t>(segment.sent);
-    const auto chunk = std::min<std::uint64_t>(segment.file_bytes - segment.sent, kSendfileBytesMax);
-    const ssize_t sent = ::sendfile(socket, segment.file.get(), &offset, static_cast<std::size_t>(chunk));
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return ipc::IoStatus::kWouldBlock;
-    if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) return ipc::IoStatus::kClosed;
-    if (sent <= 0) return system_error("sendfile", "result", errno);
-    segment.sent += static_cast<std::uint64_t>(sent);
+Result<ipc::IoResult> OutQueue::send_bytes(int socket, const Segment& segment, std::uint64_t bytes_max) {
+  std::vector<int> fds;  // empty but for the first byte of a segment with descriptors
+  if (segment.sent == 0) {
+    for (const unique_fd& fd : segment.fds) fds.push_back(fd.get());
   }
-  return ipc::IoStatus::kDone;
+  const auto rest = ipc::ByteSpan(segment.bytes).subspan(static_cast<std::size_t>(segment.sent));
+  return ipc::send_with_fds(socket, rest.first(std::min<std::uint64_t>(rest.size(), bytes_max)), fds);
+}
+
+Result<ipc::IoResult> OutQueue::send_file(int socket, const Segment& segment, std::uint64_t bytes_max) {
+  auto offset = static_cast<off_t>(segment.sent);
+  const auto chunk = std::min(segment.file_bytes - segment.sent, bytes_max);
+  ssize_t sent = 0;
+  do {
+    sent = ::sendfile(socket, segment.file.get(), &offset, static_cast<std::size_t>(chunk));
+  } while (sent < 0 && errno == EINTR);
+  if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return ipc::IoResult{ipc::IoStatus::kWouldBlock, 0};
+  if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) return ipc::IoResult{ipc::IoStatus::kClosed, 0};
+  if (sent <= 0) return system_error("sendfile", "result", errno);
+  return ipc::IoResult{ipc::IoStatus::kDone, static_cast<std::size_t>(sent)};
 }
 
 void OutQueue::pop() {

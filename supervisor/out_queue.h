@@ -21,6 +21,8 @@ namespace quern::supervisor {
 
 class OutQueue {
  public:
+  static constexpr std::uint64_t kTurnBytes = 1U << 20;
+
   OutQueue() = default;
   OutQueue(const OutQueue&) = delete;
   OutQueue& operator=(const OutQueue&) = delete;
@@ -37,7 +39,9 @@ class OutQueue {
   // Bytes held in our memory.
   [[nodiscard]] std::uint64_t bytes() const noexcept;
 
-  // Sends what the socket takes. kDone: all of it; kWouldBlock: wait until it is writable; kClosed.
+  // Sends what the socket takes, at most about kTurnBytes: a client that reads as fast as we send must not
+  // keep us from the others. kDone: all of it, or that much (see empty()); kWouldBlock: wait until it is
+  // writable; kClosed.
   [[nodiscard]] Result<ipc::IoStatus> send(int socket);
 
  private:
@@ -48,10 +52,11 @@ class OutQueue {
     std::uint64_t file_bytes = 0;
     std::uint64_t sent = 0;
     bool sensitive = false;
+    [[nodiscard]] std::uint64_t size() const noexcept { return file_bytes > 0 ? file_bytes : bytes.size(); }
   };
+  [[nodiscard]] static Result<ipc::IoResult> send_bytes(int socket, const Segment& segment, std::uint64_t bytes_max);
+  [[nodiscard]] static Result<ipc::IoResult> send_file(int socket, const Segment& segment, std::uint64_t bytes_max);
   [[nodiscard]] Segment& open_segment(std::size_t bytes);
-  [[nodiscard]] Result<ipc::IoStatus> send_bytes(int socket, Segment& segment);
-  [[nodiscard]] Result<ipc::IoStatus> send_file(int socket, Segment& segment);
   void pop();
 
   std::deque<Segment> segments_;

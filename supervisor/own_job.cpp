@@ -38,14 +38,17 @@ boost::asio::awaitable<Result<wire::ResultInfo>> run_own_job(boost::asio::io_con
   job->kind = own.kind;
   job->client = &waiter;
   job->client_id = kOwnClientId;
-  if (own.body.empty()) {
+  if (own.body_fd) {
+    job->body_fd = std::move(own.body_fd);
+    job->body_fd_bytes = own.body_fd_bytes;
+  } else if (own.body.empty()) {
     wire::ByteWriter body(job->body);
     wire::encode_job_body(body, "", {});
   } else {
     job->body = std::move(own.body);
   }
   job->fds = std::move(own.fds);
-  job->payload_bytes = own.payload_bytes + job->body.size();
+  job->payload_bytes = own.payload_bytes + job->body_bytes();
   const auto admitted = own.kind->pool->submit(job, own.options);
   if (!admitted) {
     store.release(std::move(job));

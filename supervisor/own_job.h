@@ -16,7 +16,9 @@ namespace quern::supervisor {
 
 struct OwnJob {
   const Kind* kind = nullptr;
-  std::vector<std::byte> body{};  // a wire job body; empty: no parameters, no parts
+  std::vector<std::byte> body{};  // a wire job body; empty: no parameters, no parts, unless there is a body_fd
+  unique_fd body_fd{};            // one in a sealed memfd
+  std::uint64_t body_fd_bytes = 0;
   std::vector<unique_fd> fds{};
   std::uint64_t payload_bytes = 0;
   wire::JobOptions options{};

@@ -126,7 +126,7 @@ Result<void> Pool::admits(const Job& job) const {
                .retry_after_ms = retry_after_ms()};
 }
 
-Result<Pool::Admission> Pool::submit(std::unique_ptr<Job>& job, const wire::JobOptions& options) {
+Result<Pool::Admission> Pool::admission(Job& job, const wire::JobOptions& options) {
   if (mode_ == Mode::kStopping) {
     return Error{.code = ErrorCode::kShuttingDown,
                  .message = "the server is shutting down; try again elsewhere or later"};
@@ -136,12 +136,12 @@ Result<Pool::Admission> Pool::submit(std::unique_ptr<Job>& job, const wire::JobO
     return Error{.code = ErrorCode::kUnavailable,
                  .message = fmt::format("pool {} is being drained and takes no new jobs", config_.name)};
   }
-  if (const auto limits = set_limits(*job, options); !limits) return limits.error();
-  if (const auto admitted = admits(*job); !admitted) {
+  if (const auto limits = set_limits(job, options); !limits) return limits.error();
+  if (const auto admitted = admits(job); !admitted) {
     ++facts_.refused;
     return admitted.error();
   }
-  if (queue_.full(job->client_id, job->payload_bytes)) {
+  if (queue_.full(job.client_id, job.payload_bytes)) {
     if (!options.no_wait) return Admission::kFull;
     ++facts_.refused;
     return Error{.code = ErrorCode::kBusy,
@@ -150,6 +150,12 @@ Result<Pool::Admission> Pool::submit(std::unique_ptr<Job>& job, const wire::JobO
                                         config_.name, queue_.size(), retry_after_ms()),
                  .retry_after_ms = retry_after_ms()};
   }
+  return Admission::kAccepted;
+}
+
+Result<Pool::Admission> Pool::submit(std::unique_ptr<Job>& job, const wire::JobOptions& options) {
+  const auto admitted = admission(*job, options);
+  if (!admitted || *admitted == Admission::kFull) return admitted;
   Job& accepted = *job.release();
   ++facts_.accepted;
   queue_.push_back(accepted);

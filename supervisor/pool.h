@@ -75,6 +75,8 @@ class Pool final : private WorkerEvents, private FleetEvents {
 
   // ---- Jobs
 
+  // What submit() would say of `job` now; sets its limits. A refusal is counted.
+  [[nodiscard]] Result<Admission> admission(Job& job, const wire::JobOptions& options);
   // Takes `job` (kind, client, bytes and descriptors set) and answers it in time, or says kFull and
   // leaves it with the caller, who may wait for room(). An Error is a refusal.
   [[nodiscard]] Result<Admission> submit(std::unique_ptr<Job>& job, const wire::JobOptions& options);

@@ -101,13 +101,17 @@ bool counts_against_job(Cause cause) noexcept {
 bool Quarantine::must_identify(const Job& job) const noexcept {
   if (entries_.empty() || job.fingerprint || !job.shared.empty()) return false;
   return std::ranges::any_of(entries_, [&](const Entry& entry) {
-    return entry.kind == job.kind && entry.body_bytes == job.body.size() && entry.payload_bytes == job.payload_bytes;
+    return entry.kind == job.kind && entry.body_bytes == job.body_bytes() && entry.payload_bytes == job.payload_bytes;
   });
 }
 
 asio::awaitable<void> Quarantine::identify(Job& job) {
-  Fingerprinter print(job.kind->name, job.body.size());
-  co_await add_bytes(print, job.body);
+  Fingerprinter print(job.kind->name, job.body_bytes());
+  if (job.body.empty() && job.body_fd) {
+    co_await add_file(print, job.body_fd.get());
+  } else {
+    co_await add_bytes(print, job.body);
+  }
   co_await add_payload(print, job.fds);
   job.fingerprint = print.finish();
 }
@@ -130,7 +134,7 @@ void Quarantine::note_death(const Job& job, pid_t worker_pid, Cause cause, std::
   if (deaths_max == 0 || !counts_against_job(cause) || !job.shared.empty()) return;
   auto content = copy_content(job);
   if (!content) return;
-  Entry seen{.kind = job.kind, .body_bytes = job.body.size(), .payload_bytes = job.payload_bytes};
+  Entry seen{.kind = job.kind, .body_bytes = job.body_bytes(), .payload_bytes = job.payload_bytes};
   const Death death{.unix_ms = unix_ms(), .job_id = job.id, .worker_pid = worker_pid, .cause = cause};
   asio::co_spawn(io_, record(std::move(*content), std::move(seen), death, deaths_max), asio::detached);
 }

@@ -33,6 +33,9 @@ constexpr auto kAcceptPause = 100ms;
 // After the jobs are answered: how long the last sessions have to take their answers.
 constexpr auto kSessionsGrace = 3s;
 
+// How many descriptors of files a user may have sent whose file system does not let go of them.
+constexpr std::size_t kHangingFdsMax = 256;
+
 // How many connections above the limit are told so; more are closed without a word.
 constexpr std::size_t kRefusedAtOnceMax = 64;
 
@@ -77,7 +80,7 @@ Server::Server(asio::io_context& io, Config config)
       shared_buffers_(config_.limits.shared_bytes_max, config_.limits.shared_bytes_per_uid_max),
       quarantine_(io, config_.limits.quarantine_bytes_max),
       receive_budget_(io, config_.limits.receive_bytes_max),
-      answers_budget_(io, config_.limits.answers_bytes_max),
+      answers_budget_(config_.limits.answers_bytes_max),
       operations_(io, pools_, store_, quarantine_, shared_buffers_, [this] { return status(); }),
       session_ended_(io),
       signals_(io, SIGTERM, SIGINT) {}
@@ -192,6 +195,10 @@ std::optional<Error> Server::no_room_for(const Peer& peer) const {
   if (of_uid != clients_of_uid_.end() && of_uid->second >= limits.clients_per_uid_max) {
     return busy(fmt::format("user {} has {} connections, its limit (limits.clients_per_uid_max)", peer.uid,
                             limits.clients_per_uid_max));
+  }
+  if (const std::size_t hanging = closer_.pending(peer.uid); hanging >= kHangingFdsMax) {
+    return busy(fmt::format("{} descriptors of user {} hang in being closed; their file system does not answer",
+                            hanging, peer.uid));
   }
   return std::nullopt;
 }

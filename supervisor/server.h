@@ -47,8 +47,9 @@ class Server final : private SessionHost {
   [[nodiscard]] const Kind* find_kind(std::string_view name) const noexcept override;
   [[nodiscard]] JobStore& jobs() noexcept override { return store_; }
   [[nodiscard]] Quarantine& quarantine() noexcept override { return quarantine_; }
+  [[nodiscard]] FdCloser& closer() noexcept override { return closer_; }
   [[nodiscard]] SharedBuffers& shared_buffers() noexcept override { return shared_buffers_; }
-  [[nodiscard]] ByteBudget& receive_budget() noexcept override { return receive_budget_; }
+  [[nodiscard]] ReceiveBudget& receive_budget() noexcept override { return receive_budget_; }
   [[nodiscard]] ByteBudget& answers_budget() noexcept override { return answers_budget_; }
   [[nodiscard]] std::string kinds_document() const override;
   [[nodiscard]] boost::asio::awaitable<Result<std::string>> operate(wire::AdminOp op, std::string pool,
@@ -70,11 +71,12 @@ class Server final : private SessionHost {
   Config config_;
   std::int64_t started_ns_;
   ChildRegistry children_;
+  FdCloser closer_;
   SharedBuffers shared_buffers_;
   JobStore store_;
   Quarantine quarantine_;
   std::unique_ptr<Cgroups> cgroups_;  // null where none are delegated
-  ByteBudget receive_budget_;
+  ReceiveBudget receive_budget_;
   ByteBudget answers_budget_;
   std::vector<std::unique_ptr<Pool>> pools_;
   struct TextHash {

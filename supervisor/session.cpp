@@ -46,8 +46,8 @@ Session::Session(asio::io_context& io, Socket socket, SessionHost& host, const L
 }
 
 Session::~Session() {
-  host_.receive_budget().give(reserved_bytes_);
   host_.answers_budget().give(accounted_bytes_);
+  for (unique_fd& fd : in_.take_fds(SIZE_MAX)) host_.closer().close(std::move(fd), peer_.uid);  // no frame wanted them
 }
 
 // ---- The connection's life -------------------------------------------------------------------------
@@ -59,7 +59,9 @@ asio::awaitable<void> Session::run() {
   } catch (const std::exception& failure) {  // out of memory, for one client's sake: the others go on
     log_event(LogLevel::kError, "session_failed", {{"reason", std::string_view(failure.what())}});
   }
-  if (pending_.job) host_.jobs().release(std::move(pending_.job));
+  drop(pending_);
+  if (large_) drop(large_->pending);
+  large_.reset();
   while (!jobs_.empty()) {
     Job& job = *jobs_.begin()->second;
     jobs_.erase(jobs_.begin());
@@ -77,25 +79,29 @@ asio::awaitable<void> Session::read_requests() {
       co_await relieved_.wait();
       continue;
     }
-    const Step step = handle_next_frame();
+    const Step step = large_ ? continue_large() : handle_next_frame();
     if (step == Step::kClose) co_return;
-    if (step == Step::kHandled || !co_await room_for_frame()) continue;
+    if (step == Step::kNeedRoom) co_await room_for_large();
+    if (step != Step::kNeedBytes) continue;
 
-    const auto received = in_.receive(socket_.native_handle(), frame_bytes_);
+    const auto received = in_.receive(socket_.native_handle(), wanted_bytes_);
     if (!received) {
       (void)close_with(received.error());
       co_return;
     }
     if (received->status == ipc::IoStatus::kClosed) break;
-    if (received->filled) {
-      co_await asio::post(asio::use_awaitable);  // a flood from one client; others have their turn
-    } else if (received->status == ipc::IoStatus::kWouldBlock || in_.bytes().size() < frame_bytes_) {
-      if (frame_since_ns_ == 0 && !in_.bytes().empty()) frame_since_ns_ = now_ns();
+    if (received->status == ipc::IoStatus::kWouldBlock || (!received->filled && in_.bytes().size() < wanted_bytes_)) {
+      if (!in_.bytes().empty() || large_) pace_.wait(now_ns());
       co_await socket_.async_wait(Socket::wait_read, asio::redirect_error(asio::use_awaitable, failure));
       if (failure) co_return;
       active_ns_ = now_ns();
+      pace_.resume(active_ns_);
+    } else if (received->filled || large_) {
+      co_await asio::post(asio::use_awaitable);  // a flood from one client; others have their turn
     }
   }
+  if (large_) drop(large_->pending);
+  large_.reset();
   // the client has nothing more to ask but may still be listening
   while (!jobs_.empty() || operations_ > 0) co_await relieved_.wait();
 }
@@ -104,23 +110,6 @@ asio::awaitable<void> Session::read_requests() {
 bool Session::must_not_read() const {
   return jobs_.size() >= limits_.client_jobs_max || out_.bytes() >= kOutBytesMax ||
          (host_.answers_budget().exceeded() && !out_.empty());
-}
-
-// Reserves memory for a large frame, whole, before more of it is read: so none that has begun waits for
-// memory that others hold half used. False: look again.
-asio::awaitable<bool> Session::room_for_frame() {
-  ByteBudget& budget = host_.receive_budget();
-  if (in_.bytes().empty() && reserved_bytes_ > 0) {
-    in_.rest();
-    budget.give(std::exchange(reserved_bytes_, 0));
-  }
-  if (frame_bytes_ <= InBuffer::kBytesAtRest || reserved_bytes_ > 0) co_return true;
-  if (budget.take(frame_bytes_)) {
-    reserved_bytes_ = frame_bytes_;
-    co_return true;
-  }
-  co_await budget.freed().wait();
-  co_return false;
 }
 
 // Hands the pending job to its pool, or waits until something has changed there.
@@ -144,8 +133,11 @@ asio::awaitable<void> Session::write_answers() {
       co_await socket_.async_wait(Socket::wait_write, asio::redirect_error(asio::use_awaitable, failure));
       if (failure) co_return;
       taken_ns_ = active_ns_ = now_ns();
-    } else {
+    } else if (out_.empty()) {
       taken_ns_ = 0;
+    } else {
+      taken_ns_ = active_ns_ = now_ns();
+      co_await asio::post(asio::use_awaitable);  // others have their turn
     }
   }
 }
@@ -154,7 +146,7 @@ void Session::account_answers() {
   const std::uint64_t held = out_.bytes();
   ByteBudget& budget = host_.answers_budget();
   if (held > accounted_bytes_) {
-    budget.take_anyway(held - accounted_bytes_);
+    budget.take(held - accounted_bytes_);
   } else {
     budget.give(accounted_bytes_ - held);
   }
@@ -184,13 +176,18 @@ std::optional<Error> Session::too_slow(std::int64_t now) const {
   if (!greeted_ && late(connected_ns_, limits_.handshake_timeout_ms)) {
     return error("no hello came", limits_.handshake_timeout_ms, "handshake_timeout_ms");
   }
-  if (late(frame_since_ns_, limits_.frame_timeout_ms)) {
-    return error("a frame was begun and did not come whole", limits_.frame_timeout_ms, "frame_timeout_ms");
+  switch (pace_.verdict(now, {limits_.frame_timeout_ms, limits_.frame_bytes_per_s_min})) {
+    case FramePace::Verdict::kInTime: break;
+    case FramePace::Verdict::kStalled:
+      return error("the rest of a frame did not come", limits_.frame_timeout_ms, "frame_timeout_ms");
+    case FramePace::Verdict::kTooSlow:
+      return protocol_error(fmt::format("a frame came slower than {} bytes a second (limits.frame_bytes_per_s_min)",
+                                        limits_.frame_bytes_per_s_min));
   }
   if (late(taken_ns_, limits_.write_timeout_ms)) {
     return error("no byte of an answer was taken", limits_.write_timeout_ms, "write_timeout_ms");
   }
-  const bool idle = jobs_.empty() && out_.empty() && !pending_.job && operations_ == 0;
+  const bool idle = jobs_.empty() && out_.empty() && !pending_.job && !large_ && operations_ == 0;
   if (idle && late(active_ns_, limits_.idle_timeout_ms)) {
     return error("nothing was asked", limits_.idle_timeout_ms, "idle_timeout_ms");
   }
@@ -227,6 +224,8 @@ asio::awaitable<void> Session::flush_at_the_end() {
       if (!sent || *sent == ipc::IoStatus::kClosed) co_return;
       if (*sent == ipc::IoStatus::kWouldBlock) {
         co_await socket_.async_wait(Socket::wait_write, asio::redirect_error(asio::use_awaitable, failure));
+      } else {
+        co_await asio::post(asio::use_awaitable);
       }
     }
   };

@@ -9,12 +9,15 @@
 //
 // Backpressure: the session stops reading while the pool of its next job is full, while it has
 // jobs_max jobs in flight, or while the client leaves kOutBytesMax bytes of answers unread; and, for all
-// clients' sake, before a large frame while too many are being received, and while it has answers unread
+// clients' sake, before a large body while too many are being received, and while it has answers unread
 // and all clients together too many. Nothing else waits for a slow client, and what it costs is bounded.
 //
-// Too slow: no hello within handshake_timeout_ms, a frame not whole within frame_timeout_ms, no byte of
-// an answer taken for write_timeout_ms, nothing at all for idle_timeout_ms. The time that the session
-// itself does not read does not count.
+// Requests that fit InBuffer are buffered whole. The body of a larger job goes on into a memfd as it comes:
+// body_stream.h has the states of a frame, and what is held in each.
+//
+// Too slow: no hello within handshake_timeout_ms, a frame late as frame_pace.h says, no byte of an answer
+// taken for write_timeout_ms, nothing at all for idle_timeout_ms. The time that the session itself does
+// not read does not count.
 //
 // One thread. run() is called once; destroy only after it has ended.
 #pragma once
@@ -34,12 +37,15 @@
 #include "common/error.h"
 #include "ipc/wire.h"
 #include "supervisor/async_event.h"
+#include "supervisor/body_stream.h"
 #include "supervisor/byte_budget.h"
 #include "supervisor/config.h"
+#include "supervisor/frame_pace.h"
 #include "supervisor/in_buffer.h"
 #include "supervisor/job.h"
 #include "supervisor/out_queue.h"
 #include "supervisor/quarantine.h"
+#include "supervisor/receive_budget.h"
 
 namespace quern::supervisor {
 
@@ -48,10 +54,11 @@ class SessionHost {
  public:
   [[nodiscard]] virtual const Kind* find_kind(std::string_view name) const noexcept = 0;
   [[nodiscard]] virtual JobStore& jobs() noexcept = 0;
+  [[nodiscard]] virtual FdCloser& closer() noexcept = 0;
   [[nodiscard]] virtual Quarantine& quarantine() noexcept = 0;
   [[nodiscard]] virtual SharedBuffers& shared_buffers() noexcept = 0;
-  [[nodiscard]] virtual ByteBudget& receive_budget() noexcept = 0;  // of frames above InBuffer::kBytesAtRest
-  [[nodiscard]] virtual ByteBudget& answers_budget() noexcept = 0;  // of what clients have not taken
+  [[nodiscard]] virtual ReceiveBudget& receive_budget() noexcept = 0;  // of large bodies
+  [[nodiscard]] virtual ByteBudget& answers_budget() noexcept = 0;     // of what clients have not taken
   [[nodiscard]] virtual std::string kinds_document() const = 0;
   // Carries out an operator's request; the answer is a JSON document.
   [[nodiscard]] virtual boost::asio::awaitable<Result<std::string>> operate(wire::AdminOp op, std::string pool,
@@ -110,19 +117,27 @@ class Session final : public JobClient {
 
   // session.cpp: what keeps it from reading, and how slow it may be
   [[nodiscard]] bool must_not_read() const;
-  [[nodiscard]] boost::asio::awaitable<bool> room_for_frame();
   [[nodiscard]] boost::asio::awaitable<bool> placed_pending();
   [[nodiscard]] std::optional<Error> too_slow(std::int64_t now) const;
   void account_answers();
 
   // session_requests.cpp
-  enum class Step { kHandled, kNeedBytes, kClose };
+  enum class Step { kHandled, kNeedBytes, kNeedRoom, kClose };
   [[nodiscard]] Step handle_next_frame();
   [[nodiscard]] Result<void> handle(const wire::FrameHeader& header, ipc::ByteSpan body);
   [[nodiscard]] Result<void> greet(const wire::FrameHeader& header, ipc::ByteSpan body);
   [[nodiscard]] Result<void> submit(const wire::FrameHeader& header, ipc::ByteSpan body);
-  [[nodiscard]] Result<std::unique_ptr<Job>> make_job(const wire::FrameHeader& header, const wire::Submit& submit);
+  [[nodiscard]] Result<std::unique_ptr<Job>> begin_job(const wire::FrameHeader& header,
+                                                       const Result<wire::Submit>& submit, std::uint64_t body_bytes);
+  // A job on its way to its pool.
+  struct Pending {
+    std::unique_ptr<Job> job{};
+    wire::JobOptions options{};
+    ReceiveBudget::Share share{};  // for a large body, until the job is in the pool's queue
+  };
+  void hand_over(Pending pending);
   [[nodiscard]] bool place_pending();
+  void drop(Pending& pending) noexcept;
   [[nodiscard]] Result<void> administer(const wire::FrameHeader& header, ipc::ByteSpan body);
   [[nodiscard]] boost::asio::awaitable<void> answer_admin(std::uint64_t request_id, wire::AdminOp op, std::string pool,
                                                           std::uint64_t value);
@@ -131,8 +146,16 @@ class Session final : public JobClient {
   [[nodiscard]] Result<void> on_buffer_request(const wire::FrameHeader& header, ipc::ByteSpan body);
   [[nodiscard]] Result<BufferRef> take_buffer(const wire::BufferRequest& request, std::vector<unique_fd> fds);
   void send_attached(std::uint64_t request_id, const SharedBuffer& buffer, bool with_memfd);
-  [[nodiscard]] Result<void> share(Job& job, const wire::JobOptions& options) const;
-  [[nodiscard]] static Result<void> set_output_file(Job& job, std::vector<unique_fd>& fds);
+  [[nodiscard]] Result<std::vector<BufferRef>> shared_for(const wire::JobOptions& options) const;
+  [[nodiscard]] static Result<void> check_output_file(const ForeignFd& file);
+  [[nodiscard]] std::vector<unique_fd> take_fds(std::size_t count, ForeignFd* last = nullptr);
+
+  // session_large.cpp
+  [[nodiscard]] Step begin_large(const wire::FrameHeader& header, ipc::ByteSpan begun);
+  [[nodiscard]] Step continue_large();
+  [[nodiscard]] boost::asio::awaitable<void> room_for_large();
+  void refuse_large(Error reason);
+  void finish_large();
 
   // session_answers.cpp
   [[nodiscard]] Step close_with(const Error& error);
@@ -159,20 +182,22 @@ class Session final : public JobClient {
     std::uint32_t times = 1;  // created or attached, and not released
   };
   boost::unordered_flat_map<std::uint64_t, HeldBuffer> buffers_;  // by id
-  struct Pending {
-    std::unique_ptr<Job> job{};
-    wire::JobOptions options{};
+  Pending pending_;                                               // a job that waits for a place in its pool's queue
+  struct LargeSubmit {
+    Pending pending{};  // without a job: it was refused
+    BodyStream body;
+    std::uint64_t request_id = 0;
+    bool secret = false;
   };
-  Pending pending_;                               // a job that waits for a place in its pool's queue
-  std::uint32_t operations_ = 0;                  // operators' requests being carried out
-  std::size_t frame_bytes_ = wire::kHeaderBytes;  // of the frame being received
-  std::uint64_t reserved_bytes_ = 0;              // of the receive budget
-  std::uint64_t accounted_bytes_ = 0;             // in the answers budget
+  std::optional<LargeSubmit> large_;               // a job whose body is being received
+  std::uint32_t operations_ = 0;                   // operators' requests being carried out
+  std::size_t wanted_bytes_ = wire::kHeaderBytes;  // in in_, before there is anything to do
+  FramePace pace_;                                 // of the frame being received
+  std::uint64_t accounted_bytes_ = 0;              // in the answers budget
   // CLOCK_MONOTONIC nanoseconds; 0: not so now
   std::int64_t connected_ns_;
-  std::int64_t frame_since_ns_ = 0;  // part of a frame is here and the client is waited for
-  std::int64_t taken_ns_ = 0;        // the client last took bytes of its answers, or they began to wait
-  std::int64_t active_ns_;           // something last came or went
+  std::int64_t taken_ns_ = 0;  // the client last took bytes of its answers, or they began to wait
+  std::int64_t active_ns_;     // something last came or went
   bool consumed_secret_ = false;
   bool greeted_ = false;
   bool accepts_fds_ = false;

@@ -34,7 +34,7 @@ std::vector<gid_t> groups_of_peer(int socket) {
 // An Error is a protocol error, as everywhere in handle().
 Result<void> Session::on_buffer_request(const wire::FrameHeader& header, ipc::ByteSpan body) {
   const auto request = wire::decode_buffer_request(body);
-  std::vector<unique_fd> fds = in_.take_fds(header.fd_count);
+  std::vector<unique_fd> fds = take_fds(header.fd_count);
   if (!request) return request.error();
   if (request->op == wire::BufferOp::kRelease) {
     const auto at = buffers_.find(request->id);  // one that is gone already was released before
@@ -87,8 +87,9 @@ void Session::send_attached(std::uint64_t request_id, const SharedBuffer& buffer
   out_ready_.notify_all();
 }
 
-// Gives the job the buffers it names, if this connection holds them.
-Result<void> Session::share(Job& job, const wire::JobOptions& options) const {
+// The buffers that a job names, if this connection holds them.
+Result<std::vector<BufferRef>> Session::shared_for(const wire::JobOptions& options) const {
+  std::vector<BufferRef> shared;
   for (const std::uint64_t id : options.shared_buffers) {
     const auto at = buffers_.find(id);
     if (at == buffers_.end()) {
@@ -99,23 +100,35 @@ Result<void> Session::share(Job& job, const wire::JobOptions& options) const {
                                  id),
           .field = "shared_buffers"};
     }
-    job.shared.push_back(at->second.buffer.for_job());
+    shared.push_back(at->second.buffer.for_job());
   }
-  return {};
+  return shared;
 }
 
-// The last of `fds` becomes the job's output file. Only its flags are looked at here: a file system that hangs
-// holds up whoever asks about the file, and that shall be the worker.
-Result<void> Session::set_output_file(Job& job, std::vector<unique_fd>& fds) {
+// The first `count` descriptors that came; the last of them into `last`, if that is wanted. The others should be
+// memory: what is not is closed, where it can't hold us up, and stands here as no descriptor at all.
+std::vector<unique_fd> Session::take_fds(std::size_t count, ForeignFd* last) {
+  std::vector<unique_fd> fds = in_.take_fds(count);
+  if (last != nullptr && !fds.empty()) {
+    *last = ForeignFd(std::move(fds.back()), host_.closer(), peer_.uid);
+    fds.pop_back();
+  }
+  for (unique_fd& fd : fds) {
+    if (fd && FdCloser::may_hang(fd.get())) host_.closer().close(std::move(fd), peer_.uid);
+  }
+  return fds;
+}
+
+// Only its flags are looked at here: a file system that hangs holds up whoever asks about the file, and that shall be
+// the worker.
+Result<void> Session::check_output_file(const ForeignFd& file) {
   const auto wrong = [](std::string_view what) {
     return Error{.code = ErrorCode::kInvalidArgument,
                  .message = fmt::format("the output file {}", what),
                  .field = "output_file"};
   };
-  if (fds.empty()) return wrong("is missing: the frame has no descriptor for it");
-  job.output_file = std::move(fds.back());
-  fds.pop_back();
-  const int flags = ::fcntl(job.output_file.get(), F_GETFL);
+  if (!file) return wrong("is missing: the frame has no descriptor for it");
+  const int flags = ::fcntl(file.get(), F_GETFL);
   if (flags < 0) return system_error("fcntl(F_GETFL)", "output file", errno);
   const int access = flags & O_ACCMODE;
   if ((flags & O_PATH) != 0 || (access != O_WRONLY && access != O_RDWR)) return wrong("is not open for writing");

@@ -20,6 +20,20 @@ Error protocol_error(std::string message) {
   return Error{.code = ErrorCode::kProtocolError, .message = std::move(message)};
 }
 
+Error too_large(std::uint64_t payload_bytes_max) {
+  return Error{
+      .code = ErrorCode::kTooLarge,
+      .message = fmt::format("the job's payload exceeds {} bytes (limits.payload_bytes_max)", payload_bytes_max)};
+}
+
+Error no_such_kind(std::string_view name) {
+  const bool printable = std::ranges::all_of(name, [](char c) { return c > ' ' && c < 127; });
+  return Error{
+      .code = ErrorCode::kInvalidArgument,
+      .message = fmt::format("this server has no kind '{}'; `quern kinds` lists what it has", printable ? name : "?"),
+      .field = "kind"};
+}
+
 }  // namespace
 
 Session::Step Session::close_with(const Error& error) {
@@ -31,7 +45,7 @@ Session::Step Session::close_with(const Error& error) {
 
 Session::Step Session::handle_next_frame() {
   const ipc::ByteSpan bytes = in_.bytes();
-  frame_bytes_ = wire::kHeaderBytes;
+  wanted_bytes_ = wire::kHeaderBytes;
   if (bytes.size() < wire::kHeaderBytes) return Step::kNeedBytes;
   const wire::FrameHeader header = wire::decode_header(bytes);
   const std::uint32_t bytes_max =
@@ -46,13 +60,14 @@ Session::Step Session::handle_next_frame() {
     return close_with(protocol_error(
         fmt::format("{} descriptors in a frame; at most {} are allowed", header.fd_count, wire::kFrameFdsMax)));
   }
-  frame_bytes_ = wire::kHeaderBytes + header.body_bytes;
-  if (bytes.size() < frame_bytes_) return Step::kNeedBytes;
+  const std::size_t frame_bytes = wire::kHeaderBytes + header.body_bytes;
+  if (frame_bytes > InBuffer::kBytes) return begin_large(header, bytes.subspan(wire::kHeaderBytes));
+  wanted_bytes_ = frame_bytes;
+  if (bytes.size() < frame_bytes) return Step::kNeedBytes;
   consumed_secret_ = false;
   const auto handled = handle(header, bytes.subspan(wire::kHeaderBytes, header.body_bytes));
-  in_.consume(frame_bytes_, consumed_secret_);
-  frame_bytes_ = wire::kHeaderBytes;
-  frame_since_ns_ = 0;
+  in_.consume(frame_bytes, consumed_secret_);
+  pace_.reset();
   return handled ? Step::kHandled : close_with(handled.error());
 }
 
@@ -107,63 +122,71 @@ Result<void> Session::greet(const wire::FrameHeader& header, ipc::ByteSpan body)
 
 Result<void> Session::submit(const wire::FrameHeader& header, ipc::ByteSpan body) {
   const auto submit = wire::decode_submit(body);
-  std::vector<unique_fd> fds = in_.take_fds(header.fd_count);
+  auto job = begin_job(header, submit, submit ? submit->job_body.size() : 0);
+  if (!job) return job.error();
+  if (*job == nullptr) return {};
+  consumed_secret_ = (*job)->kind->sensitive;
+  (*job)->body.assign(submit->job_body.begin(), submit->job_body.end());
+  hand_over({.job = std::move(*job), .options = submit->options});
+  return {};
+}
+
+// The job whose head is here, with the frame's descriptors and without its body of `body_bytes` bytes. Null: it was
+// refused, and answered.
+Result<std::unique_ptr<Job>> Session::begin_job(const wire::FrameHeader& header, const Result<wire::Submit>& submit,
+                                                std::uint64_t body_bytes) {
+  ForeignFd output_file;
+  std::vector<unique_fd> fds =
+      take_fds(header.fd_count, submit && submit->options.output_file ? &output_file : nullptr);
   if (!submit && submit.error().code == ErrorCode::kProtocolError) return submit.error();
-  if (fds.size() != header.fd_count) return protocol_error("a frame came without the descriptors it announces");
+  if (fds.size() + (output_file ? 1 : 0) != header.fd_count)
+    return protocol_error("a frame came without the descriptors it announces");
   if (header.request_id == 0) return protocol_error("request id 0 is the server's");
   if (jobs_.contains(header.request_id)) {
     return protocol_error(fmt::format("request id {} is in use by a job in flight", header.request_id));
   }
-  auto job = submit ? make_job(header, *submit) : Result<std::unique_ptr<Job>>(submit.error());
-  if (!job) {
-    send_error(header.request_id, job.error());
-    return {};
-  }
-  consumed_secret_ = (*job)->kind->sensitive;
-  auto equipped = share(**job, submit->options);
-  if (equipped && submit->options.output_file) equipped = set_output_file(**job, fds);
-  if (!equipped) {
-    send_error(header.request_id, equipped.error());
-    host_.jobs().release(std::move(*job));
-    return {};
-  }
-  (*job)->fds = std::move(fds);
-  for (const unique_fd& fd : (*job)->fds) {
+  const auto refuse = [&](const Error& reason) {
+    send_error(header.request_id, reason);
+    return std::unique_ptr<Job>();
+  };
+  if (!submit) return refuse(submit.error());
+  const Kind* kind = host_.find_kind(submit->kind);
+  if (kind == nullptr) return refuse(no_such_kind(submit->kind));
+  consumed_secret_ = kind->sensitive;
+  std::uint64_t payload_bytes = body_bytes;
+  if (payload_bytes > limits_.payload_bytes_max) return refuse(too_large(limits_.payload_bytes_max));
+  for (const unique_fd& fd : fds) {
     const auto bytes = ipc::sealed_size(fd.get());
-    if (!bytes || *bytes > limits_.payload_bytes_max - (*job)->payload_bytes) {
-      send_error(header.request_id, !bytes ? bytes.error()
-                                           : Error{.code = ErrorCode::kTooLarge,
-                                                   .message = fmt::format("the job's payload exceeds {} bytes "
-                                                                          "(limits.payload_bytes_max)",
-                                                                          limits_.payload_bytes_max)});
-      host_.jobs().release(std::move(*job));
-      return {};
-    }
-    (*job)->payload_bytes += *bytes;
+    if (!bytes) return refuse(bytes.error());
+    if (*bytes > limits_.payload_bytes_max - payload_bytes) return refuse(too_large(limits_.payload_bytes_max));
+    payload_bytes += *bytes;
   }
-  pending_ = {std::move(*job), submit->options};
-  // otherwise read_requests identifies it, or waits for a place
-  if (!host_.quarantine().must_identify(*pending_.job)) (void)place_pending();
-  return {};
-}
-
-Result<std::unique_ptr<Job>> Session::make_job(const wire::FrameHeader& header, const wire::Submit& submit) {
-  const Kind* kind = host_.find_kind(submit.kind);
-  if (kind == nullptr) {
-    const bool printable = std::ranges::all_of(submit.kind, [](char c) { return c > ' ' && c < 127; });
-    return Error{.code = ErrorCode::kInvalidArgument,
-                 .message = fmt::format("this server has no kind '{}'; `quern kinds` lists what it has",
-                                        printable ? submit.kind : "?"),
-                 .field = "kind"};
+  if (submit->options.output_file) {
+    if (const auto usable = check_output_file(output_file); !usable) return refuse(usable.error());
   }
+  auto shared = shared_for(submit->options);
+  if (!shared) return refuse(shared.error());
   auto job = host_.jobs().acquire();
   job->kind = kind;
   job->client = this;
   job->client_id = peer_.id;
   job->request_id = header.request_id;
-  job->body.assign(submit.job_body.begin(), submit.job_body.end());
-  job->payload_bytes = job->body.size();
+  job->fds = std::move(fds);
+  job->output_file = std::move(output_file);
+  job->shared = std::move(*shared);
+  job->payload_bytes = payload_bytes;
   return job;
+}
+
+void Session::hand_over(Pending pending) {
+  pending_ = std::move(pending);
+  // otherwise read_requests identifies it, or waits for a place
+  if (!host_.quarantine().must_identify(*pending_.job)) (void)place_pending();
+}
+
+void Session::drop(Pending& pending) noexcept {
+  if (pending.job) host_.jobs().release(std::move(pending.job));
+  pending.share = {};
 }
 
 // Gives the pending job to its pool. False: the pool is full, try again when it has room.
@@ -174,13 +197,16 @@ bool Session::place_pending() {
   const auto refuse = [&](Error refusal) {
     refusal.job_id = job.id;
     send_error(request_id, refusal);
-    host_.jobs().release(std::move(pending_.job));
+    drop(pending_);
     return true;
   };
   if (auto quarantined = host_.quarantine().refusal(job)) return refuse(std::move(*quarantined));
   jobs_.emplace(request_id, &job);  // first: the answer may come from within submit()
   const auto admitted = pool.submit(pending_.job, pending_.options);
-  if (admitted && *admitted == Pool::Admission::kAccepted) return true;
+  if (admitted && *admitted == Pool::Admission::kAccepted) {
+    pending_.share = {};
+    return true;
+  }
   jobs_.erase(request_id);
   return admitted ? false : refuse(admitted.error());
 }

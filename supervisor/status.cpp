@@ -58,8 +58,8 @@ json::object describe_client(const ClientFacts& client, std::int64_t now) {
 json::object describe_memory(const MemoryCeiling& ceiling) {
   return {{"rss_bytes", resident_bytes(::getpid())},
           {"ceiling_bytes", ceiling.total()},
+          {"bodies_ceiling_bytes", ceiling.bodies_bytes},
           {"ceiling", json::object{{"base_bytes", ceiling.base_bytes},
-                                   {"receiving_bytes", ceiling.receiving_bytes},
                                    {"clients_bytes", ceiling.clients_bytes},
                                    {"answers_bytes", ceiling.answers_bytes},
                                    {"queues_bytes", ceiling.queues_bytes},

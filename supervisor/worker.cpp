@@ -151,12 +151,12 @@ Result<bool> Worker::publish(Job& job, std::int64_t now_ns) {
       .result_bytes_max = job.result_bytes_max,
       .kind = job.kind->index,
       .attempt = job.attempts + 1,
-      .body_bytes = static_cast<std::uint32_t>(job.body.size()),
+      .body_bytes = static_cast<std::uint32_t>(job.body_bytes()),
       .fd_count = static_cast<std::uint16_t>(job.fds.size() + job.shared.size() + (job.output_file ? 1 : 0)),
       .shared_buffers = static_cast<std::uint8_t>(job.shared.size()),
       .output_file = job.output_file.valid()};
   const auto input = channel_.input(position);
-  if (job.body.size() <= input.size()) {
+  if (job.body_fd_bytes == 0 && job.body.size() <= input.size()) {
     std::memcpy(input.data(), job.body.data(), job.body.size());
   } else {
     if (!job.body_fd) {

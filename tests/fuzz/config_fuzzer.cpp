@@ -44,7 +44,8 @@ void check_config(const supervisor::Config& config) {
   within(config.shutdown_grace_ms, 0, kDayMs, "shutdown_grace_ms");
   within(config.limits.clients_max, 1, 100'000, "clients_max");
   within(config.limits.client_jobs_max, 1, 1'000'000, "client_jobs_max");
-  within(config.limits.frame_bytes_max, 64U << 10, 1ULL << 30, "frame_bytes_max");
+  within(config.limits.frame_bytes_max, 64U << 10, UINT32_MAX, "frame_bytes_max");
+  within(config.limits.frame_bytes_per_s_min, 0, 1ULL << 30, "frame_bytes_per_s_min");
   within(config.limits.payload_bytes_max, 64U << 10, kTiB, "payload_bytes_max");
   within(static_cast<unsigned>(config.log.level), 0, 3, "level");
   within(static_cast<unsigned>(config.log.format), 0, 1, "format");

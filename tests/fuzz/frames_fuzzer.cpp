@@ -78,8 +78,25 @@ void job_body(ipc::ByteSpan body) {
         "parameters and parts are the whole job body");
 }
 
+// A large submit is looked at while it is on its way: each beginning of it says nothing yet, or what the whole
+// says. One is looked at here, the same for the same input.
+void submit_begun(ipc::ByteSpan body, const Result<wire::Submit>& whole) {
+  const std::size_t n = body.size() < 2 ? 0 : (body.size() * 31 + std::to_integer<std::size_t>(body[1])) % body.size();
+  const auto begun = wire::decode_submit_head(body.first(n));
+  if (!begun) {
+    check(!whole && whole.error() == begun.error(), "the beginning is refused as the whole is");
+  } else if (*begun && whole) {
+    check((*begun)->kind == whole->kind && (*begun)->options.priority == whole->options.priority,
+          "the beginning says what the whole says");
+    check(n - (*begun)->job_body.size() == body.size() - whole->job_body.size(), "both heads end at the same place");
+  } else if (*begun) {
+    check(false, "what has a good beginning is good");
+  }
+}
+
 void submit(ipc::ByteSpan body) {
   const auto first = wire::decode_submit(body);
+  submit_begun(body, first);
   if (!first) return;
   job_body(first->job_body);
   wire::Buffer encoded;

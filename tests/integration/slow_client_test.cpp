@@ -30,6 +30,15 @@ void begin_frame(RawClient& client, std::uint32_t body_bytes) {
   client.send(out);
 }
 
+// That, and the kind: all that the server wants to know before it makes room for the rest.
+void begin_submit(RawClient& client, std::uint32_t body_bytes) {
+  begin_frame(client, body_bytes);
+  wire::Buffer head;
+  wire::ByteWriter writer(head);
+  wire::encode_submit_head(writer, "debug.echo", {});
+  client.send(head);
+}
+
 TEST(SlowClient, MustSayHelloInTime) {
   const Server server("[limits]\nhandshake_timeout_ms = 100\n" + debug_pool());
   RawClient silent(server);
@@ -69,7 +78,7 @@ TEST(SlowClient, AFewWithLargeFramesDoNotUseUpTheMemoryOfAll) {
   for (int i = 0; i < 20; ++i) {
     stalled.push_back(std::make_unique<RawClient>(server));
     stalled.back()->greet();
-    begin_frame(*stalled.back(), 1'000'000);
+    begin_submit(*stalled.back(), 1'000'000);
   }
   client::Client small = server.connect();
   EXPECT_TRUE(small.run({.kind = "debug.noop"})) << "small jobs never wait for that memory";

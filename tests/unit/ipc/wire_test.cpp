@@ -73,6 +73,34 @@ Buffer submit_frame() {
   return out;
 }
 
+TEST(Wire, TheHeadOfASubmitIsDecodedAsSoonAsItIsThere) {
+  Buffer frame;
+  FrameBuilder builder(frame, FrameType::kSubmit, 1);
+  encode_submit_head(builder.body(), "debug.echo", {.priority = 7, .run_timeout_ms = 9});
+  const std::size_t head_bytes = frame.size() - kHeaderBytes;
+  encode_job_body(builder.body(), "{}", {});
+  const auto body = ByteSpan(frame).subspan(kHeaderBytes);
+  for (std::size_t n = 0; n <= body.size(); ++n) {
+    const auto begun = decode_submit_head(body.first(n));
+    ASSERT_TRUE(begun);
+    ASSERT_EQ(begun->has_value(), n >= head_bytes) << n;
+    if (n < head_bytes) continue;
+    EXPECT_EQ((*begun)->kind, "debug.echo");
+    EXPECT_EQ((*begun)->options.run_timeout_ms, 9U);
+    EXPECT_EQ((*begun)->job_body.size(), n - head_bytes);
+  }
+}
+
+TEST(Wire, TheHeadOfASubmitIsBounded) {
+  Buffer body;
+  ByteWriter out(body);
+  out.number(std::uint32_t{0x0501});
+  out.number(kSubmitOptionsBytesMax + 1);
+  const auto begun = decode_submit_head(body);
+  ASSERT_FALSE(begun) << "refused before it is here";
+  EXPECT_EQ(begun.error().code, ErrorCode::kProtocolError);
+}
+
 TEST(Wire, SubmitCarriesKindOptionsAndParts) {
   const Buffer out = submit_frame();
   const auto submit = decode_submit(body_of(out));
@@ -257,7 +285,7 @@ TEST(Wire, TheProtocolsDocumentShowsRealBytes) {
   Buffer welcome;
   encode_welcome(
       welcome,
-      {.frame_bytes_max = 16U << 20, .payload_bytes_max = 2ULL << 30, .jobs_max = 4096, .server_version = "0.1.0"});
+      {.frame_bytes_max = 3U << 30, .payload_bytes_max = 3ULL << 30, .jobs_max = 4096, .server_version = "0.1.0"});
   Buffer submit;
   FrameBuilder submit_frame(submit, FrameType::kSubmit, 1);
   encode_submit_head(submit_frame.body(), "debug.echo", {.run_timeout_ms = 1000});
