@@ -46,6 +46,7 @@ class Server final : private SessionHost {
   // SessionHost
   [[nodiscard]] const Kind* find_kind(std::string_view name) const noexcept override;
   [[nodiscard]] JobStore& jobs() noexcept override { return store_; }
+  [[nodiscard]] FdCloser& closer() noexcept override { return closer_; }
   [[nodiscard]] Quarantine& quarantine() noexcept override { return quarantine_; }
   [[nodiscard]] ReceiveBudget& receive_budget() noexcept override { return receive_budget_; }
   [[nodiscard]] ByteBudget& answers_budget() noexcept override { return answers_budget_; }
@@ -69,7 +70,8 @@ class Server final : private SessionHost {
   Config config_;
   std::int64_t started_ns_;
   ChildRegistry children_;
-  JobStore store_;
+  FdCloser closer_;
+  JobStore store_{closer_};
   Quarantine quarantine_;
   std::unique_ptr<Cgroups> cgroups_;  // null where none are delegated
   ReceiveBudget receive_budget_;

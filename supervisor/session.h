@@ -54,6 +54,7 @@ class SessionHost {
  public:
   [[nodiscard]] virtual const Kind* find_kind(std::string_view name) const noexcept = 0;
   [[nodiscard]] virtual JobStore& jobs() noexcept = 0;
+  [[nodiscard]] virtual FdCloser& closer() noexcept = 0;
   [[nodiscard]] virtual Quarantine& quarantine() noexcept = 0;
   [[nodiscard]] virtual ReceiveBudget& receive_budget() noexcept = 0;  // of large bodies
   [[nodiscard]] virtual ByteBudget& answers_budget() noexcept = 0;     // of what clients have not taken
@@ -145,6 +146,7 @@ class Session final : public JobClient {
   [[nodiscard]] boost::asio::awaitable<void> room_for_large();
   void refuse_large(Error reason);
   void finish_large();
+  void abandon_large();
 
   // session_answers.cpp
   [[nodiscard]] Step close_with(const Error& error);
