@@ -40,6 +40,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "common/error.h"
 #include "common/unique_fd.h"
@@ -54,8 +55,8 @@ class BodyStream {
 
   // Requires: nothing was taken yet.
   [[nodiscard]] Result<void> keep();
-  // Forgets what was kept; the rest is thrown away.
-  void discard() noexcept { memfd_.reset(); }
+  // The rest is thrown away, and what was kept is the caller's to close: freeing it may take long.
+  [[nodiscard]] unique_fd discard() noexcept { return std::move(memfd_); }
 
   // Takes the body's part of what came, and says how much that is. An Error: it can't be kept. Then nothing
   // was taken, and the caller discards.

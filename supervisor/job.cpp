@@ -20,6 +20,10 @@ std::unique_ptr<Job> JobStore::acquire() {
 
 void JobStore::release(std::unique_ptr<Job> job) noexcept {
   if (job->kind != nullptr && job->kind->sensitive) ::explicit_bzero(job->body.data(), job->body.size());
+  if (job->payload_bytes >= FdCloser::kQuickBytes) {
+    closer_.close(std::move(job->body_fd));
+    closer_.close(job->fds);
+  }
   if (spare_.size() >= kSpareMax || job->body.capacity() > kSpareBodyBytesMax) return;
   std::vector<std::byte> body = std::move(job->body);
   std::vector<unique_fd> fds = std::move(job->fds);

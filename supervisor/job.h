@@ -137,11 +137,14 @@ class JobStore {
   static constexpr std::size_t kSpareMax = 4096;
   static constexpr std::size_t kSpareBodyBytesMax = 16U << 10;
 
+  explicit JobStore(FdCloser& closer) : closer_(closer) {}
+
   [[nodiscard]] std::unique_ptr<Job> acquire();
-  // Wipes the body when the kind is sensitive.
+  // Wipes the body when the kind is sensitive. The payload of a large job is freed away from the loop.
   void release(std::unique_ptr<Job> job) noexcept;
 
  private:
+  FdCloser& closer_;
   std::vector<std::unique_ptr<Job>> spare_;
   std::uint64_t next_id_ = 1;
 };

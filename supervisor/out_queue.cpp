@@ -90,6 +90,7 @@ Result<ipc::IoResult> OutQueue::send_file(int socket, const Segment& segment, st
 void OutQueue::pop() {
   Segment& segment = segments_.front();
   if (segment.sensitive) ::explicit_bzero(segment.bytes.data(), segment.bytes.size());
+  if (closer_ != nullptr && segment.file_bytes >= FdCloser::kQuickBytes) closer_->close(std::move(segment.file));
   if (segment.bytes.capacity() == kSegmentBytes) {
     spare_ = std::move(segment.bytes);
     spare_.clear();

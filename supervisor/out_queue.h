@@ -16,6 +16,7 @@
 #include "common/unique_fd.h"
 #include "ipc/fd_passing.h"
 #include "ipc/wire.h"
+#include "supervisor/fd_closer.h"
 
 namespace quern::supervisor {
 
@@ -23,7 +24,8 @@ class OutQueue {
  public:
   static constexpr std::uint64_t kTurnBytes = 1U << 20;
 
-  OutQueue() = default;
+  // `closer`: frees large memfds once they are sent; without one, send() does.
+  explicit OutQueue(FdCloser* closer = nullptr) : closer_(closer) {}
   OutQueue(const OutQueue&) = delete;
   OutQueue& operator=(const OutQueue&) = delete;
   ~OutQueue();
@@ -59,6 +61,7 @@ class OutQueue {
   [[nodiscard]] Segment& open_segment(std::size_t bytes);
   void pop();
 
+  FdCloser* closer_;
   std::deque<Segment> segments_;
   wire::Buffer spare_;  // the last sent segment's buffer, empty and ready for the next
 };

@@ -77,7 +77,7 @@ Server::Server(asio::io_context& io, Config config)
     : io_(io),
       config_(std::move(config)),
       started_ns_(now_ns()),
-      shared_buffers_(config_.limits.shared_bytes_max, config_.limits.shared_bytes_per_uid_max),
+      shared_buffers_(closer_, config_.limits.shared_bytes_max, config_.limits.shared_bytes_per_uid_max),
       quarantine_(io, config_.limits.quarantine_bytes_max),
       receive_budget_(io, config_.limits.receive_bytes_max),
       answers_budget_(config_.limits.answers_bytes_max),

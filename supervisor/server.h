@@ -46,8 +46,8 @@ class Server final : private SessionHost {
   // SessionHost
   [[nodiscard]] const Kind* find_kind(std::string_view name) const noexcept override;
   [[nodiscard]] JobStore& jobs() noexcept override { return store_; }
-  [[nodiscard]] Quarantine& quarantine() noexcept override { return quarantine_; }
   [[nodiscard]] FdCloser& closer() noexcept override { return closer_; }
+  [[nodiscard]] Quarantine& quarantine() noexcept override { return quarantine_; }
   [[nodiscard]] SharedBuffers& shared_buffers() noexcept override { return shared_buffers_; }
   [[nodiscard]] ReceiveBudget& receive_budget() noexcept override { return receive_budget_; }
   [[nodiscard]] ByteBudget& answers_budget() noexcept override { return answers_budget_; }
@@ -73,7 +73,7 @@ class Server final : private SessionHost {
   ChildRegistry children_;
   FdCloser closer_;
   SharedBuffers shared_buffers_;
-  JobStore store_;
+  JobStore store_{closer_};
   Quarantine quarantine_;
   std::unique_ptr<Cgroups> cgroups_;  // null where none are delegated
   ReceiveBudget receive_budget_;

@@ -37,6 +37,7 @@ Session::Session(asio::io_context& io, Socket socket, SessionHost& host, const L
       host_(host),
       limits_(limits),
       peer_(peer),
+      out_(&host.closer()),
       out_ready_(io),
       relieved_(io),
       told_to_close_(io),
@@ -60,8 +61,7 @@ asio::awaitable<void> Session::run() {
     log_event(LogLevel::kError, "session_failed", {{"reason", std::string_view(failure.what())}});
   }
   drop(pending_);
-  if (large_) drop(large_->pending);
-  large_.reset();
+  abandon_large();
   while (!jobs_.empty()) {
     Job& job = *jobs_.begin()->second;
     jobs_.erase(jobs_.begin());
@@ -100,8 +100,7 @@ asio::awaitable<void> Session::read_requests() {
       co_await asio::post(asio::use_awaitable);  // a flood from one client; others have their turn
     }
   }
-  if (large_) drop(large_->pending);
-  large_.reset();
+  abandon_large();
   // the client has nothing more to ask but may still be listening
   while (!jobs_.empty() || operations_ > 0) co_await relieved_.wait();
 }

@@ -156,6 +156,7 @@ class Session final : public JobClient {
   [[nodiscard]] boost::asio::awaitable<void> room_for_large();
   void refuse_large(Error reason);
   void finish_large();
+  void abandon_large();
 
   // session_answers.cpp
   [[nodiscard]] Step close_with(const Error& error);

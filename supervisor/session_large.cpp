@@ -76,8 +76,16 @@ void Session::refuse_large(Error reason) {
   reason.job_id = large_->pending.job->id;
   send_error(large_->request_id, reason);
   drop(large_->pending);
-  large_->body.discard();
+  host_.closer().close(large_->body.discard());
   large_->secret = true;
+}
+
+// The rest of it does not come any more.
+void Session::abandon_large() {
+  if (!large_) return;
+  drop(large_->pending);
+  host_.closer().close(large_->body.discard());
+  large_.reset();
 }
 
 // The body is whole.

@@ -75,8 +75,8 @@ void BufferRef::let_go() noexcept {
 
 // ---- SharedBuffers ---------------------------------------------------------------------------------
 
-SharedBuffers::SharedBuffers(std::uint64_t bytes_max, std::uint64_t uid_bytes_max)
-    : bytes_max_(bytes_max), uid_bytes_max_(uid_bytes_max) {
+SharedBuffers::SharedBuffers(FdCloser& closer, std::uint64_t bytes_max, std::uint64_t uid_bytes_max)
+    : closer_(closer), bytes_max_(bytes_max), uid_bytes_max_(uid_bytes_max) {
   std::random_device random;
   // 48 bits: room above, and short enough to be read aloud
   next_id_ = (static_cast<std::uint64_t>(random()) << 16U ^ random()) & 0xffff'ffff'ffffU;
@@ -142,7 +142,8 @@ Result<BufferRef> SharedBuffers::attach(std::string_view name, const BufferPeer&
   return BufferRef(*this, *buffer, BufferRef::Owner::kClient);
 }
 
-void SharedBuffers::free(const SharedBuffer& buffer) noexcept {
+void SharedBuffers::free(SharedBuffer& buffer) noexcept {
+  closer_.close(std::move(buffer.memfd));
   bytes_ -= buffer.bytes;
   if (!buffer.name.empty()) names_.erase(buffer.name);
   all_.erase(buffer.id);

@@ -28,6 +28,7 @@
 #include "common/error.h"
 #include "common/unique_fd.h"
 #include "ipc/wire.h"
+#include "supervisor/fd_closer.h"
 
 namespace quern::supervisor {
 
@@ -79,7 +80,8 @@ struct BufferPeer {
 class SharedBuffers {
  public:
   // `bytes_max`: of all buffers together; `uid_bytes_max`: of those that one user has created.
-  SharedBuffers(std::uint64_t bytes_max, std::uint64_t uid_bytes_max);
+  // `closer` gives the memory back.
+  SharedBuffers(FdCloser& closer, std::uint64_t bytes_max, std::uint64_t uid_bytes_max);
 
   // Takes a client's memfd. kInvalidArgument: it is none, is not sealed in size, or is sealed against
   // writing; the name is taken or malformed. kTooLarge: a limit is exceeded.
@@ -97,10 +99,11 @@ class SharedBuffers {
 
  private:
   friend BufferRef;
-  void free(const SharedBuffer& buffer) noexcept;
+  void free(SharedBuffer& buffer) noexcept;
   [[nodiscard]] Result<void> check_name(std::string_view name) const;
   [[nodiscard]] Result<void> check_size(std::uint64_t bytes, uid_t uid) const;
 
+  FdCloser& closer_;
   std::uint64_t bytes_max_;
   std::uint64_t uid_bytes_max_;
   std::uint64_t bytes_ = 0;

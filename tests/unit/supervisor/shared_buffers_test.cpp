@@ -31,7 +31,8 @@ std::size_t count(const SharedBuffers& buffers) {
 }
 
 TEST(SharedBuffersTest, LiveAsLongAsTheirLastOwner) {
-  SharedBuffers buffers(1U << 20, 1U << 20);
+  FdCloser closer;
+  SharedBuffers buffers(closer, 1U << 20, 1U << 20);
   auto mine = create(buffers, "b");
   ASSERT_TRUE(mine);
   {
@@ -52,7 +53,8 @@ TEST(SharedBuffersTest, LiveAsLongAsTheirLastOwner) {
 }
 
 TEST(SharedBuffersTest, AreAttachedByThoseWhomTheyAreFor) {
-  SharedBuffers buffers(1U << 20, 1U << 20);
+  FdCloser closer;
+  SharedBuffers buffers(closer, 1U << 20, 1U << 20);
   const auto user = create(buffers, "user");
   const auto group = create(buffers, "group", kPage, 1, BufferAccess::kGroup);
   const auto all = create(buffers, "all", kPage, 1, BufferAccess::kEveryone);
@@ -73,7 +75,8 @@ TEST(SharedBuffersTest, AreAttachedByThoseWhomTheyAreFor) {
 }
 
 TEST(SharedBuffersTest, AreBoundedByUserAndInAll) {
-  SharedBuffers buffers(4 * kPage, 2 * kPage);
+  FdCloser closer;
+  SharedBuffers buffers(closer, 4 * kPage, 2 * kPage);
   const auto first = create(buffers, "", 2 * kPage, 1);
   ASSERT_TRUE(first);
   const auto refused = create(buffers, "", kPage, 1);
@@ -86,7 +89,8 @@ TEST(SharedBuffersTest, AreBoundedByUserAndInAll) {
 }
 
 TEST(SharedBuffersTest, AreMemoryOfFixedSizeThatCanBeWritten) {
-  SharedBuffers buffers(1U << 20, 1U << 20);
+  FdCloser closer;
+  SharedBuffers buffers(closer, 1U << 20, 1U << 20);
   const auto take = [&](unique_fd fd) { return buffers.create({.op = BufferOp::kCreate}, std::move(fd), 1, 0); };
   EXPECT_FALSE(take(unique_fd()));
   EXPECT_FALSE(take(unique_fd(::open("/dev/null", O_RDWR | O_CLOEXEC))));
@@ -100,7 +104,8 @@ TEST(SharedBuffersTest, AreMemoryOfFixedSizeThatCanBeWritten) {
 }
 
 TEST(SharedBuffersTest, HaveNamesThatCanBeTyped) {
-  SharedBuffers buffers(1U << 20, 1U << 20);
+  FdCloser closer;
+  SharedBuffers buffers(closer, 1U << 20, 1U << 20);
   for (const char* bad : {"a b", "a/b", "\n", "\xc3\xa9"}) {
     EXPECT_EQ(create(buffers, bad).error().field, "name") << bad;
   }
