@@ -164,7 +164,7 @@ TEST(LargeBody, MayComeWithDescriptors) {
   ASSERT_TRUE(memfd);
   const int fds[] = {memfd->get()};
   const std::vector<wire::Part> parts{{.name = "a", .bytes = data.size(), .data = ipc::as_bytes(data)},
-                                      {.name = "b", .in_fd = true, .bytes = 15}};
+                                      {.name = "b", .place = wire::Place::kFd, .bytes = 15}};
   ASSERT_TRUE(client.submit(1, "debug.echo", "", parts, fds));
   const auto answer = client.receive();
   ASSERT_EQ(answer.type, wire::FrameType::kResult) << answer.error().message;
