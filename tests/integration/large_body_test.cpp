@@ -87,9 +87,10 @@ std::string echoed(const RawClient::Frame& frame) {
 void goes_there_and_back(std::uint64_t bytes) {
   const Server server(debug_pool("result_bytes_max = '3GiB'\n"));
   const std::uint64_t before = peak_bytes(server);
-  std::atomic<bool> answered = false;
-  std::thread large([&] {
+  const auto large = std::async(std::launch::async, [&] {
     RawClient client(server);
+    const timeval patience{.tv_sec = 120, .tv_usec = 0};  // the worker copies its input first
+    ASSERT_EQ(::setsockopt(client.fd(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
     client.greet();
     EXPECT_TRUE(submit_pattern(client, 1, bytes));
     std::vector<std::byte> head(wire::kHeaderBytes);
@@ -103,13 +104,11 @@ void goes_there_and_back(std::uint64_t bytes) {
       n = ::recv(client.fd(), chunk.data(), std::min<std::uint64_t>(missing, chunk.size()), 0);
       ASSERT_GT(n, 0);
     }
-    answered = true;
   });
   RawClient other(server);
   other.greet();
   std::uint64_t noops = 0;
-  while (!answered) noop_works(other, ++noops);
-  large.join();
+  while (large.wait_for(0s) != std::future_status::ready) noop_works(other, ++noops);
   EXPECT_GT(noops, bytes >> 22) << "one for four MiB of the large job would be slow";
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   EXPECT_LT(peak_bytes(server), before + (4U << 20));
