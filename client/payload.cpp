@@ -20,18 +20,24 @@ Error unreadable(int error) {
   return failure;
 }
 
+Result<void> write_all(int memfd, ipc::ByteSpan bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(memfd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return system_error("write", "memfd", errno);
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+  }
+  return {};
+}
+
 // By read and write, where sendfile can't: a terminal. True at the end of the file.
 Result<bool> pour_some(int file, int memfd) {
   std::array<std::byte, 64 * 1024> some;
   const ssize_t got = ::read(file, some.data(), some.size());
   if (got < 0 && errno == EINTR) return false;
   if (got < 0) return unreadable(errno);
-  for (ssize_t put = 0; put < got;) {
-    const ssize_t n = ::write(memfd, some.data() + put, static_cast<std::size_t>(got - put));
-    if (n < 0 && errno != EINTR) return system_error("write", "memfd", errno);
-    if (n > 0) put += n;
-  }
-  return got == 0;
+  auto written = write_all(memfd, std::span(some).first(static_cast<std::size_t>(got)));
+  return written ? Result<bool>(got == 0) : Result<bool>(written.error());
 }
 
 Result<void> pour(int file, int memfd) {
@@ -66,9 +72,10 @@ Result<void> check_regular(int fd) {
 
 }  // namespace
 
-Result<unique_fd> read_to_memfd(int file) {
+Result<unique_fd> read_to_memfd(int file, ipc::ByteSpan begun) {
   auto memfd = ipc::create_memfd("input", 0);
   if (!memfd) return memfd;
+  if (auto written = write_all(memfd->get(), begun); !written) return written.error();
   if (auto poured = pour(file, memfd->get()); !poured) return poured.error();
   if (auto sealed = ipc::seal_contents(memfd->get()); !sealed) return sealed.error();
   return memfd;

@@ -65,8 +65,8 @@ class Part {
 };
 
 // Reads `file` from where it stands to its end (files, pipes, terminals) into a new sealed memfd.
-// kInvalidArgument, field "parts", when it can't be read.
-[[nodiscard]] Result<unique_fd> read_to_memfd(int file);
+// kInvalidArgument, field "parts", when it can't be read. `begun`: what was read of it before.
+[[nodiscard]] Result<unique_fd> read_to_memfd(int file, ipc::ByteSpan begun = {});
 
 // One part of a result: valid as long as it lives, movable.
 class ResultPart {

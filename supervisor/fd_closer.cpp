@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <sys/stat.h>
 
+#include <chrono>
+#include <condition_variable>
 #include <deque>
 #include <map>
 #include <mutex>
@@ -13,6 +15,9 @@
 
 namespace quern::supervisor {
 namespace {
+
+// How long a thread waits for more. A thread to be made costs five times what one to be woken does.
+constexpr std::chrono::seconds kLinger{2};
 
 constexpr std::uint64_t kMemoryQueue = UINT64_MAX;  // no user's number is as large
 
@@ -31,6 +36,7 @@ Kind kind_of(int fd) noexcept {
 
 struct FdCloser::Shared {
   mutable std::mutex mutex;
+  std::condition_variable more;                 // there is something in one of the queues
   std::map<Queue, std::deque<unique_fd>> left;  // guarded by mutex; a queue is here while its thread runs
 };
 
@@ -48,7 +54,7 @@ void FdCloser::close(unique_fd fd, uid_t uid) {
     has_thread = shared_->left.contains(queue);
     shared_->left[queue].push_back(std::move(fd));
   }
-  if (has_thread) return;
+  if (has_thread) return shared_->more.notify_all();
   sigset_t all;
   sigset_t before;
   ::sigfillset(&all);
@@ -65,9 +71,9 @@ void FdCloser::close_all(const std::shared_ptr<Shared>& shared, Queue queue) {
   for (;;) {
     int next = -1;
     {
-      const std::lock_guard lock(shared->mutex);
+      std::unique_lock lock(shared->mutex);
       auto& left = shared->left.at(queue);
-      if (left.empty()) {
+      if (!shared->more.wait_for(lock, kLinger, [&] { return !left.empty(); })) {
         shared->left.erase(queue);
         return;
       }

@@ -4,7 +4,7 @@
 //   that hangs never answers.
 // - The last descriptor of a large memfd gives its pages back, some 150 ms for a GiB.
 //
-// So these are closed on threads, which are there while they have something to close: one for memory, and one a
+// So these are closed on threads, which end when they have had nothing to close for a while: one for memory, and one a
 // user for the rest. Who sends descriptors of a file system that hangs gets his own thread stuck, and nobody else's.
 // What hangs piles up: pending() tells, and who has too many is not listened to any more (session.h, server.h).
 //

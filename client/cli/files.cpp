@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <string.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,7 +12,6 @@
 #include <set>
 #include <utility>
 
-#include "ipc/memfd.h"
 #include "ipc/wire.h"
 
 namespace quern::cli {
@@ -27,6 +25,12 @@ Error input_error(std::string_view what, const std::string& path) {
       .code = ErrorCode::kInvalidArgument,
       .message = fmt::format("{} {}: {}", what, path == "-" ? "standard input" : path, ::strerrordesc_np(errno)),
       .field = "input"};
+}
+
+Error input_error(std::string_view what, const std::string& path, const Error& why) {
+  return Error{.code = why.code,
+               .message = fmt::format("{} {}: {}", what, path == "-" ? "standard input" : path, why.message),
+               .field = "input"};
 }
 
 ssize_t read_some(int fd, std::span<std::byte> into) {
@@ -47,40 +51,15 @@ Result<void> write_all(int fd, std::span<const std::byte> bytes, const std::stri
   return {};
 }
 
-// The rest of `file` into `memfd`; by read and write where sendfile can't (a terminal).
-Result<void> pour(int file, int memfd, std::span<std::byte> scratch, const std::string& path) {
-  constexpr std::size_t kAtOnce = 1U << 30;
-  for (;;) {
-    const ssize_t sent = ::sendfile(memfd, file, nullptr, kAtOnce);
-    if (sent == 0) return {};
-    if (sent > 0 || errno == EINTR) continue;
-    if (errno != EINVAL && errno != ENOSYS) return input_error("can't read", path);
-    const ssize_t n = read_some(file, scratch);
-    if (n < 0) return input_error("can't read", path);
-    if (n == 0) return {};
-    if (auto written = write_all(memfd, scratch.first(static_cast<std::size_t>(n)), "memfd"); !written) return written;
-  }
-}
-
 Result<void> replace_file(const std::string& path, std::span<const std::byte> bytes) {
-  struct stat info {};
-  const bool exists = ::stat(path.c_str(), &info) == 0;
-  if (exists && !S_ISREG(info.st_mode)) {  // /dev/null, a pipe
+  auto file = ReplacedFile::open(path);
+  if (!file) return file.error();
+  if (!*file) {  // /dev/null, a pipe
     const unique_fd out(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
     return out ? write_all(out.get(), bytes, path) : Result<void>(system_error("open", path, errno));
   }
-  // through a symbolic link: the file it names is replaced, not the link
-  const std::string target = exists ? std::filesystem::canonical(path).string() : path;
-  std::string temporary = target + ".XXXXXX";
-  const unique_fd out(::mkostemp(temporary.data(), O_CLOEXEC));
-  if (!out) return system_error("create a file beside", target, errno);
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  (void)::fchmod(out.get(), exists ? info.st_mode & 07777 : 0666 & ~mask);
-  auto written = write_all(out.get(), bytes, temporary);
-  if (written && ::rename(temporary.c_str(), target.c_str()) != 0) written = system_error("rename to", target, errno);
-  if (!written) ::unlink(temporary.c_str());
-  return written;
+  if (auto written = write_all((*file)->fd(), bytes, path); !written) return written;
+  return (*file)->replace();
 }
 
 bool is_text(std::span<const std::byte> bytes) {
@@ -119,6 +98,34 @@ Result<void> write_directory(const std::string& directory, const std::vector<cli
 
 }  // namespace
 
+ReplacedFile::ReplacedFile(std::string target, std::string temporary, unique_fd fd) noexcept
+    : target_(std::move(target)), temporary_(std::move(temporary)), fd_(std::move(fd)) {}
+
+ReplacedFile::~ReplacedFile() {
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+Result<std::unique_ptr<ReplacedFile>> ReplacedFile::open(const std::string& path) {
+  struct stat info {};
+  const bool exists = ::stat(path.c_str(), &info) == 0;
+  if (exists && !S_ISREG(info.st_mode)) return std::unique_ptr<ReplacedFile>();
+  // through a symbolic link: the file it names is replaced, not the link
+  std::string target = exists ? std::filesystem::canonical(path).string() : path;
+  std::string temporary = target + ".XXXXXX";
+  unique_fd out(::mkostemp(temporary.data(), O_CLOEXEC));
+  if (!out) return system_error("create a file beside", target, errno);
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  (void)::fchmod(out.get(), exists ? info.st_mode & 07777 : 0666 & ~mask);
+  return std::unique_ptr<ReplacedFile>(new ReplacedFile(std::move(target), std::move(temporary), std::move(out)));
+}
+
+Result<void> ReplacedFile::replace() {
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) return system_error("rename to", target_, errno);
+  temporary_.clear();
+  return {};
+}
+
 Result<client::Part> read_input(const std::string& path) {
   const bool standard = path == "-";
   const unique_fd file(standard ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
@@ -134,11 +141,8 @@ Result<client::Part> read_input(const std::string& path) {
     if (n == 0) return client::Part::copy(std::span(head).first(held), std::move(name));
     held += static_cast<std::size_t>(n);
   }
-  auto memfd = ipc::create_memfd("input", 0);
-  if (!memfd) return memfd.error();
-  if (auto written = write_all(memfd->get(), head, "memfd"); !written) return written.error();
-  if (auto poured = pour(file.get(), memfd->get(), head, path); !poured) return poured.error();
-  if (auto sealed = ipc::seal_contents(memfd->get()); !sealed) return sealed.error();
+  auto memfd = client::read_to_memfd(file.get(), head);
+  if (!memfd) return input_error("can't read", path, memfd.error());
   return client::Part::sealed(std::move(*memfd), std::move(name));
 }
 

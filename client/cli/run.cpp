@@ -1,5 +1,7 @@
 #include "client/cli/run.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
@@ -16,6 +18,8 @@
 #include <boost/json/serialize.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -72,7 +76,7 @@ Result<client::JobResult> run_to_its_end(client::Client& client, client::Job job
   return std::move(*outcome);
 }
 
-Result<client::JobResult> run_job(client::Client& client, const RunArguments& run) {
+Result<client::Job> make_job(const RunArguments& run) {
   client::Job job{.kind = run.kind, .params_json = boost::json::serialize(run.params), .options = run.options};
   for (const std::string& input : run.inputs) {
     auto part = read_input(input);
@@ -80,9 +84,30 @@ Result<client::JobResult> run_job(client::Client& client, const RunArguments& ru
     job.parts.push_back(std::move(*part));
   }
   if (run.progress) job.on_progress = show_progress;
-  auto result = run_to_its_end(client, std::move(job));
+  return job;
+}
+
+// The worker writes straight into the output, if that is a file.
+Result<std::unique_ptr<ReplacedFile>> give_output_file(const std::string& output, client::Job& job) {
+  std::error_code ignored;
+  if (output == "-" || std::filesystem::is_directory(output, ignored)) return std::unique_ptr<ReplacedFile>();
+  auto file = ReplacedFile::open(output);
+  if (!file || !*file) return file;
+  job.output_file = std::make_shared<unique_fd>(::fcntl((*file)->fd(), F_DUPFD_CLOEXEC, 0));
+  if (!*job.output_file) return system_error("fcntl(F_DUPFD_CLOEXEC)", output, errno);
+  return file;
+}
+
+Result<void> run_job(client::Client& client, const RunArguments& run) {
+  auto job = make_job(run);
+  if (!job) return job.error();
+  const auto file = give_output_file(run.output, *job);
+  if (!file) return file.error();
+  const auto result = run_to_its_end(client, std::move(*job));
   if (run.progress) fmt::print(stderr, "\n");
-  return result;
+  if (!result) return result.error();
+  const bool written = result->parts.size() == 1 && result->parts.front().elsewhere_bytes();
+  return written ? (*file)->replace() : write_output(run.output, result->parts);
 }
 
 }  // namespace
@@ -111,10 +136,8 @@ int run_command(client::Client& client, const std::vector<std::string>& argument
     }
     return kOk;
   }
-  const auto result = run_job(client, *run);
-  if (!result) return report(result.error());
-  if (const auto written = write_output(run->output, result->parts); !written) return report(written.error());
-  return kOk;
+  const auto done = run_job(client, *run);
+  return done ? kOk : report(done.error());
 }
 
 }  // namespace quern::cli
