@@ -20,7 +20,7 @@ _quern() {
     esac
   done
   case "$command" in
-    "") words="run kinds status top jobs cancel health quarantine resize drain pause resume restart ping completion --runtime-dir --socket --help --version" ;;
+    "") words="run kinds status top jobs buffers cancel health quarantine resize drain pause resume restart ping completion --runtime-dir --socket --help --version" ;;
     run)
       if [ -z "$subject" ]; then
         words="$(quern "${server[@]}" kinds --names 2>/dev/null) $job_options --help"
@@ -35,7 +35,7 @@ _quern() {
       words="--json"; [ -z "$subject" ] && words+=" $(quern "${server[@]}" status --pools 2>/dev/null)" ;;
     status) words="--json --pools" ;;
     top) words="--interval-ms --once" ;;
-    jobs | cancel) words="--json" ;;
+    jobs | buffers | cancel) words="--json" ;;
     health) words="--json"; [ -z "$subject" ] && words+=" $(quern "${server[@]}" status --pools 2>/dev/null)" ;;
     quarantine)
       if [ -z "$subject" ]; then words="ls show release replay"

@@ -229,6 +229,10 @@ void add_watching_commands(CLI::App& app, Options& options, int& exit_code) {
   auto* jobs = app.add_subcommand("jobs", "list the jobs that are queued and running");
   jobs->add_flag("--json", options.json, "as the server's JSON document");
   jobs->callback([&options, &exit_code] { (void)show(options, AdminOp::kJobs, 0, cli::jobs_report, exit_code); });
+  auto* buffers = app.add_subcommand("buffers", "list the shared buffers");
+  buffers->add_flag("--json", options.json, "as the server's JSON document");
+  buffers->callback(
+      [&options, &exit_code] { (void)show(options, AdminOp::kBuffers, 0, cli::buffers_report, exit_code); });
   auto* cancel = app.add_subcommand("cancel", "end a job, whosever it is");
   cancel->add_option("job", options.job, "its number, as `quern jobs` shows it")->required();
   cancel->add_flag("--json", options.json, "as the server's JSON document");

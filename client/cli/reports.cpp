@@ -31,6 +31,25 @@ std::string jobs_report(const json::object& jobs) {
   return report;
 }
 
+std::string buffers_report(const json::object& buffers) {
+  const json::array& listed = buffers.at("buffers").as_array();
+  if (listed.empty()) return "there are no shared buffers\n";
+  std::string report = fmt::format("{:>16}  {:<24} {:>10} {:>7} {:<10} {:>7} {:>5} {:>8}\n", "ID", "NAME", "BYTES",
+                                   "UID", "ACCESS", "CLIENTS", "JOBS", "AGE");
+  const auto out = std::back_inserter(report);
+  for (const json::value& each : listed) {
+    const json::object& buffer = each.as_object();
+    const std::string_view name = text(buffer, "name");
+    const std::string access =
+        buffer.contains("gid") ? fmt::format("group {}", number(buffer, "gid")) : std::string(text(buffer, "access"));
+    fmt::format_to(out, "{:>16x}  {:<24} {:>10} {:>7} {:<10} {:>7} {:>5} {:>8}\n", number(buffer, "id"),
+                   name.empty() ? "-" : name, size_text(number(buffer, "bytes")), number(buffer, "uid"), access,
+                   number(buffer, "clients"), number(buffer, "jobs"), duration(number(buffer, "age_ms")));
+  }
+  fmt::format_to(out, "{} in all\n", size_text(number(buffers, "bytes")));
+  return report;
+}
+
 std::string health_report(const json::object& health) {
   std::string report;
   for (const json::value& each : health.at("pools").as_array()) {

@@ -18,6 +18,21 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
+TEST(Buffers, AreListedWithTheirOwners) {
+  const Server server;
+  EXPECT_THAT(quern(server, {"buffers"}).out, HasSubstr("no shared buffers"));
+  client::Client client = server.connect();
+  const auto named = client.create_shared({.bytes = 8192, .name = "counters"});
+  const auto groups = client.create_shared({.bytes = 64, .access = wire::BufferAccess::kGroup, .gid = 4242});
+  ASSERT_TRUE(named && groups);
+  const Ended listed = quern(server, {"buffers"});
+  EXPECT_EQ(listed.exit_code, 0);
+  EXPECT_THAT(listed.out, HasSubstr("counters"));
+  EXPECT_THAT(listed.out, HasSubstr("8.0 KiB"));
+  EXPECT_THAT(listed.out, HasSubstr("group 4242"));
+  EXPECT_THAT(quern(server, {"buffers", "--json"}).out, HasSubstr(R"("name":"counters")"));
+}
+
 TEST(Commands, HealthSucceedsOnlyWhenEveryPoolDoes) {
   const Server server;
   const Ended well = quern(server, {"health"});

@@ -25,7 +25,8 @@ TEST(BufferExamples, ArePrintedInTheDocumentAsTheyAre) {
   const std::string source_dir = QUERN_SOURCE_DIR;
   const std::string document = read(source_dir + "/docs/buffers.md");
   for (const char* example : {"transfer.cpp", "shared_counter.cpp", "adding_module.cpp"}) {
-    EXPECT_THAT(document, HasSubstr("```cpp\n" + read(source_dir + "/tests/integration/examples/" + example) + "```\n"));
+    EXPECT_THAT(document,
+                HasSubstr("```cpp\n" + read(source_dir + "/tests/integration/examples/" + example) + "```\n"));
   }
 }
 
