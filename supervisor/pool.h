@@ -127,6 +127,7 @@ class Pool final : private WorkerEvents, private FleetEvents {
   // WorkerEvents, FleetEvents
   void on_answer(Worker& worker, Job& job, const WorkerAnswer& answer) override;
   void on_begun(Job& job) override;
+  void on_emptied(Worker& worker) override;
   void on_room(Worker& worker) override;
   void on_stack(Worker& /*worker*/, Job& /*job*/) override { stack_ready_.notify_all(); }
   void on_serving(Worker& worker) override;
@@ -157,6 +158,7 @@ class Pool final : private WorkerEvents, private FleetEvents {
   void watch_until(Job& job, std::int64_t expiry_ns);
   void arm(std::int64_t at_ns);
   void on_timer();
+  [[nodiscard]] std::int64_t end_if_due(Worker& worker, std::int64_t now);
   void expire(Job& job, std::int64_t now);
   void report_slow(Job& job, std::int64_t now);
   [[nodiscard]] boost::asio::awaitable<void> log_slow(std::uint64_t job_id, std::string kind, pid_t pid,

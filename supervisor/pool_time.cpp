@@ -36,6 +36,14 @@ void Pool::on_begun(Job& job) {
   watch_until(job, std::min(job.run_expiry_ns, job.slow_ns));
 }
 
+// A moment's work for a worker that is well. One that is not would be given no job, if this filled its window, and
+// nothing of it would ever run out of time.
+void Pool::on_emptied(Worker& worker) {
+  if (worker.state() != Worker::State::kServing) return;  // the retiring have a bound already
+  worker.kill_at_ns = now_ns() + config_.cancel_grace_ms * kNsPerMs;
+  arm(worker.kill_at_ns);
+}
+
 void Pool::ask_to_stop(Job& job, CauseKind why) {
   job.stop = why;
   job.worker->request_stop(job);
@@ -65,20 +73,25 @@ void Pool::on_timer() {
   // expire() moves each job it looks at to a later time, or out
   while (!expiries_.empty() && expiries_.begin()->expiry_ns <= now) expire(*expiries_.begin(), now);
   std::int64_t next = expiries_.empty() ? INT64_MAX : expiries_.begin()->expiry_ns;
-  for (const auto& worker : fleet_.workers()) {
-    if (worker->kill_at_ns == INT64_MAX) continue;
-    if (worker->in_flight() > 0) {
-      worker->kill_at_ns = now + config_.cancel_grace_ms * kNsPerMs;  // its job has limits of its own
-    } else if (worker->kill_at_ns <= now) {
-      worker->kill({CauseKind::kOperator, 0});
-      worker->kill_at_ns = INT64_MAX;
-      continue;
-    }
-    next = std::min(next, worker->kill_at_ns);
-  }
+  for (const auto& worker : fleet_.workers()) next = std::min(next, end_if_due(*worker, now));
   if (progress_watchers_ > 0 && next_progress_ns_ <= now) tell_progress();
   if (progress_watchers_ > 0) next = std::min(next, next_progress_ns_);
   arm(next);
+}
+
+// A worker that retires, or has not passed over what was taken back from it. Returns when to look again.
+std::int64_t Pool::end_if_due(Worker& worker, std::int64_t now) {
+  if (worker.kill_at_ns == INT64_MAX) return INT64_MAX;
+  const bool retires = worker.state() == Worker::State::kRetiring;
+  if (retires && worker.running() != nullptr) {
+    worker.kill_at_ns = now + config_.cancel_grace_ms * kNsPerMs;  // its job has limits of its own
+  } else if (!retires && worker.passed_over()) {
+    worker.kill_at_ns = INT64_MAX;
+  } else if (worker.kill_at_ns <= now) {
+    worker.kill({retires ? CauseKind::kOperator : CauseKind::kRunTimeout, 0});
+    worker.kill_at_ns = INT64_MAX;
+  }
+  return worker.kill_at_ns;
 }
 
 void Pool::expire(Job& job, std::int64_t now) {

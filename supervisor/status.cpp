@@ -22,7 +22,7 @@ namespace json = boost::json;
 std::string_view state_word(const Worker& worker) noexcept {
   switch (worker.state()) {
     case Worker::State::kSpawning: return "starting";
-    case Worker::State::kServing: return worker.in_flight() > 0 ? "busy" : "idle";
+    case Worker::State::kServing: return worker.running() != nullptr ? "busy" : "idle";
     case Worker::State::kRetiring: return "retiring";
     case Worker::State::kDead: break;
   }

@@ -177,7 +177,7 @@ Result<bool> Worker::publish(Job& job, std::int64_t now_ns) {
     if (!sent) return sent.error();
     if (sent->status != ipc::IoStatus::kDone) {
       // Full, while it still has jobs to receive: its next answer makes room. Else there is no next answer.
-      if (sent->status == ipc::IoStatus::kClosed || in_flight() == 0) end_deaf();
+      if (sent->status == ipc::IoStatus::kClosed || running() == nullptr) end_deaf();
       return false;
     }
   }
@@ -190,7 +190,7 @@ Result<bool> Worker::publish(Job& job, std::int64_t now_ns) {
   job.published_ns = now_ns;
   submissions_.publish(submission);
   ipc::ring_worker(channel_.header());
-  if (in_flight() == 1) announce_running();
+  announce_running();
   return true;
 }
 
@@ -199,6 +199,11 @@ bool Worker::revoke(Job& job) noexcept {
   jobs_[channel_.slot(job.position)] = nullptr;
   bytes_in_flight_ -= job.payload_bytes;
   job.worker = nullptr;
+  announce_running();  // the next one has nothing before it now
+  if (running() == nullptr) {
+    emptied_ = submissions_.next();
+    events_.on_emptied(*this);
+  }
   return true;
 }
 
@@ -207,7 +212,10 @@ void Worker::request_stop(const Job& job) noexcept {
 }
 
 Job* Worker::running() const noexcept {
-  return in_flight() == 0 ? nullptr : jobs_[channel_.slot(completions_.consumed())];
+  for (std::uint64_t p = completions_.consumed(); p != submissions_.next(); ++p) {
+    if (Job* job = jobs_[channel_.slot(p)]; job != nullptr) return job;
+  }
+  return nullptr;
 }
 
 bool Worker::request_stack(const Job& job) noexcept {

@@ -37,8 +37,10 @@ class WorkerEvents {
  public:
   // `job` has left the worker.
   virtual void on_answer(Worker& worker, Job& job, const WorkerAnswer& answer) = 0;
-  // `job` came to the front of the ring: the worker runs it now.
+  // `job` came to the front of the ring: the worker runs it now, or should.
   virtual void on_begun(Job& job) = 0;
+  // All that the worker was given was taken back, and it has not passed over that yet.
+  virtual void on_emptied(Worker& worker) = 0;
   // The stack asked for with request_stack() is there; stack_of() has it.
   virtual void on_stack(Worker& /*worker*/, Job& /*job*/) {}
   // A turn of answers is over; there may be room for more jobs.
@@ -89,10 +91,12 @@ class Worker {
   [[nodiscard]] Result<bool> publish(Job& job, std::int64_t now_ns);
   // Takes back a published job that has not begun. False: it has.
   [[nodiscard]] bool revoke(Job& job) noexcept;
+  // Whether it has passed over all that was taken back from it when on_emptied was called last.
+  [[nodiscard]] bool passed_over() const noexcept { return completions_.consumed() >= emptied_; }
   // Raises the cancel word for a running job.
   void request_stop(const Job& job) noexcept;
   [[nodiscard]] bool begun(const Job& job) const noexcept { return submissions_.begun(job.position); }
-  // The job at the front of the ring, or null.
+  // The job at the front of the ring, before which there are none but revoked ones; or null.
   [[nodiscard]] Job* running() const noexcept;
   // Calls visit(job) for each job still here, oldest first; visit may revoke it.
   template <class Visit>
@@ -118,7 +122,7 @@ class Worker {
   [[nodiscard]] bool retire_asked() const noexcept { return retire_asked_; }
   std::int64_t spawn_requested_ns = 0;
   pid_t template_pid = -1;              // that forked it
-  std::int64_t kill_at_ns = INT64_MAX;  // a retiring worker's bound
+  std::int64_t kill_at_ns = INT64_MAX;  // for one that retires, or was emptied
   // The fleet's notes for its replacement.
   std::uint64_t jobs_limit = UINT64_MAX;
   std::int64_t memory_looked_at_ns = 0;
@@ -157,6 +161,7 @@ class Worker {
   std::uint64_t incarnation_;
   std::uint64_t jobs_done_ = 0;
   std::uint64_t bytes_in_flight_ = 0;
+  std::uint64_t emptied_ = 0;     // the position up to which there was nothing left, when there was
   std::uint32_t stack_seen_ = 0;  // the version before the one asked for
   bool stack_asked_ = false;
   Cause killed_for_{};

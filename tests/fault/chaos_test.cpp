@@ -209,6 +209,28 @@ TEST(StoppedWorker, ThatIdlesCostsTheJobItIsGivenNoAttempt) {
   EXPECT_EQ(result->parts.at(0).text(), "patience");
 }
 
+// A worker that is stopped, or whose doorbell rings no more, does not pass over what was taken back from it.
+TEST(StoppedWorker, ThatHoldsACancelledJobsPlaceHoldsUpNoOther) {
+  const Server server("[pools.debug]\nmodules = ['debug']\nworkers = 1\ncancel_grace_ms = 200\n");
+  client::Client client = server.connect();
+  const auto worker = [&] { return server.pool().at("workers").as_array().at(0).at("pid").to_number<pid_t>(); };
+  const auto cancel_one = [&](const char* kind) {
+    ASSERT_EQ(::kill(worker(), SIGSTOP), 0);
+    auto cancelled = client.submit({.kind = kind});
+    EXPECT_TRUE(eventually([&] { return server.pool().at("running").to_number<int>() == 1; }));
+    cancelled.cancel();
+    EXPECT_EQ(cancelled.get().error().code, ErrorCode::kCancelled);
+  };
+  // nothing is known of how long jobs take: a worker is given one at a time
+  cancel_one("debug.sleep");
+  EXPECT_TRUE(client.run({.kind = "debug.noop", .timeout = 20s}));
+  // they are short: the next is given to the same worker, behind the one that was taken back
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(client.run({.kind = "debug.noop"}));
+  cancel_one("debug.noop");
+  EXPECT_TRUE(client.run({.kind = "debug.noop", .timeout = 20s}));
+  EXPECT_EQ(server.deaths("run_timeout"), 2U);
+}
+
 }  // namespace
 }  // namespace quern::test
 
