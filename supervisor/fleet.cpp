@@ -281,6 +281,9 @@ void Fleet::record_death(const Worker& worker, Cause cause) {
              {"pid", worker.pid()},
              {"cause", describe(cause)},
              {"jobs_done", worker.jobs_done()}});
+  if (worker.given_up()) {
+    log_event(LogLevel::kWarn, "worker_stuck", {{"pool", options_.template_options.pool}, {"pid", worker.pid()}});
+  }
 }
 
 // The row of deaths is over.

@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
@@ -41,9 +43,19 @@ Process::Process(boost::asio::io_context& io, ChildRegistry& registry, pid_t pid
 }
 
 Process::~Process() {
-  if (reaped_) return;
+  if (reaped_ || given_up_) return;
   kill(SIGKILL);
   (void)reap();
+}
+
+void Process::reap_some_day(boost::asio::io_context& io, std::unique_ptr<Process> process) {
+  process->given_up_ = true;
+  boost::asio::co_spawn(
+      io,
+      [](std::unique_ptr<Process> waited_for) -> boost::asio::awaitable<void> {
+        (void)co_await waited_for->exit();
+      }(std::move(process)),
+      boost::asio::detached);
 }
 
 boost::asio::awaitable<Cause> Process::exit() {

@@ -65,6 +65,9 @@ class Process {
   Process& operator=(const Process&) = delete;
   // Kills with SIGKILL and reaps, blocking for the moment that takes, unless exit() has returned.
   ~Process();
+  // For one that was killed and does not die, because the kernel waits for a file system in its name: it is reaped
+  // when it is gone, by nobody if we are gone first.
+  static void reap_some_day(boost::asio::io_context& io, std::unique_ptr<Process> process);
 
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
 
@@ -82,6 +85,7 @@ class Process {
   pid_t pid_;
   boost::asio::posix::stream_descriptor pidfd_;
   bool reaped_ = false;
+  bool given_up_ = false;
 };
 
 // Executes `path` with `arguments` (argv[1..]) and `control` as descriptor 3; every other descriptor

@@ -12,6 +12,7 @@
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cstring>
 #include <utility>
@@ -64,7 +65,8 @@ Result<std::unique_ptr<Worker>> Worker::create(asio::io_context& io, const ipc::
 
 Worker::Worker(asio::io_context& io, ipc::Channel channel, unique_fd channel_fd, unique_fd eventfd,
                unique_fd worker_eventfd, ipc::ControlPair control, std::uint64_t incarnation, WorkerEvents& events)
-    : events_(events),
+    : io_(io),
+      events_(events),
       channel_(std::move(channel)),
       submissions_(channel_),
       completions_(channel_),
@@ -76,7 +78,8 @@ Worker::Worker(asio::io_context& io, ipc::Channel channel, unique_fd channel_fd,
       channel_fd_(std::move(channel_fd)),
       worker_eventfd_(std::move(worker_eventfd)),
       worker_control_(std::move(control.child)),
-      incarnation_(incarnation) {}
+      incarnation_(incarnation),
+      killed_(io) {}
 
 std::vector<int> Worker::spawn_fds() const { return {channel_fd_.get(), worker_eventfd_.get(), worker_control_.get()}; }
 
@@ -110,6 +113,7 @@ void Worker::kill(Cause why) noexcept {
   const bool killed_whole = cgroup_ && cgroup_->kill();
   if (tree_ != nullptr && process_ && !killed_whole && state_ != State::kDead) kill_tree(*tree_, process_->pid());
   if (process_) process_->kill(SIGKILL);
+  killed_.notify_all();
 }
 
 // A worker that dies closes its socket a moment before its pidfd tells, and how it died is still the cause.
@@ -117,13 +121,14 @@ void Worker::kill(Cause why) noexcept {
 void Worker::end_deaf() noexcept {
   deaf_ = true;
   process_->kill(SIGKILL);
+  killed_.notify_all();
 }
 
 asio::awaitable<Cause> Worker::mind() {
   using namespace asio::experimental::awaitable_operators;
   // ends with the process; the watch is cancelled then
-  const auto ended = co_await (process_->exit() || watch_completions());
-  Cause cause = ended.index() == 0 ? std::get<0>(ended) : co_await process_->exit();
+  const auto ended = co_await (gone() || watch_completions());
+  Cause cause = ended.index() == 0 ? std::get<0>(ended) : co_await gone();
   while (killed_for_.kind != CauseKind::kChannelCorrupt && drain() == Turn::kMore) {
   }
   if (cause.kind == CauseKind::kSignaled && channel_.header().allocation_failed.load(std::memory_order_acquire) == 1) {
@@ -139,6 +144,22 @@ asio::awaitable<Cause> Worker::mind() {
   if (deaf_ && cause == Cause{CauseKind::kSignaled, SIGKILL}) cause = {CauseKind::kChannelCorrupt, 0};
   state_ = State::kDead;
   co_return cause;
+}
+
+// Until the process is, or is given up for gone.
+asio::awaitable<Cause> Worker::gone() {
+  using namespace asio::experimental::awaitable_operators;
+  const auto ended = co_await (process_->exit() || until_given_up());
+  if (ended.index() == 0) co_return std::get<0>(ended);
+  given_up_pid_ = process_->pid();
+  Process::reap_some_day(io_, std::move(process_));
+  co_return Cause{CauseKind::kSignaled, SIGKILL};
+}
+
+asio::awaitable<void> Worker::until_given_up() {
+  while (killed_for_.kind == CauseKind::kNone && !deaf_) co_await killed_.wait();
+  asio::steady_timer patience(eventfd_.get_executor(), kDyingMax);
+  co_await patience.async_wait(asio::use_awaitable);
 }
 
 // ---- Jobs ------------------------------------------------------------------------------------------

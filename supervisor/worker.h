@@ -15,6 +15,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -25,6 +26,7 @@
 #include "ipc/completion_ring.h"
 #include "ipc/control.h"
 #include "ipc/submission_ring.h"
+#include "supervisor/async_event.h"
 #include "supervisor/cgroup.h"
 #include "supervisor/completion_reader.h"
 #include "supervisor/job.h"
@@ -71,10 +73,13 @@ class Worker {
               ProcessTable* tree = nullptr);
   // The template died and nobody knows whether this worker was born: if it was, it exits.
   void abandon() noexcept;
-  // From attach() until the process is gone and its last answers are handed up. Returns why it died.
+  // From attach() until the process is gone and its last answers are handed up. Returns why it died. One that was
+  // killed and is not gone in kDyingMax counts as dead: the kernel lets it wait for a file system that hangs.
   [[nodiscard]] boost::asio::awaitable<Cause> mind();
   // Asks the worker to exit once it has finished what it was given.
   void retire() noexcept;
+  static constexpr std::chrono::seconds kDyingMax{5};
+  [[nodiscard]] bool given_up() const noexcept { return given_up_pid_ != -1; }
   // SIGKILL, to all that it has started too; `why` becomes the cause of death.
   void kill(Cause why) noexcept;
 
@@ -117,7 +122,7 @@ class Worker {
 
   [[nodiscard]] State state() const noexcept { return state_; }
   [[nodiscard]] std::uint64_t incarnation() const noexcept { return incarnation_; }
-  [[nodiscard]] pid_t pid() const noexcept { return process_ ? process_->pid() : -1; }
+  [[nodiscard]] pid_t pid() const noexcept { return process_ ? process_->pid() : given_up_pid_; }
   [[nodiscard]] std::uint64_t jobs_done() const noexcept { return jobs_done_; }
   [[nodiscard]] bool retire_asked() const noexcept { return retire_asked_; }
   std::int64_t spawn_requested_ns = 0;
@@ -133,6 +138,8 @@ class Worker {
          unique_fd worker_eventfd, ipc::ControlPair control, std::uint64_t incarnation, WorkerEvents& events);
 
   [[nodiscard]] boost::asio::awaitable<void> watch_completions();
+  [[nodiscard]] boost::asio::awaitable<Cause> gone();
+  [[nodiscard]] boost::asio::awaitable<void> until_given_up();
   enum class Turn { kIdle, kMore, kCorrupt };
   Turn drain();
   [[nodiscard]] bool deliver(const ipc::Completion& completion);
@@ -141,6 +148,7 @@ class Worker {
   void announce_running();
   void announce_stack();
 
+  boost::asio::io_context& io_;
   WorkerEvents& events_;
   ipc::Channel channel_;
   ipc::SubmissionProducer submissions_;
@@ -165,6 +173,8 @@ class Worker {
   std::uint32_t stack_seen_ = 0;  // the version before the one asked for
   bool stack_asked_ = false;
   Cause killed_for_{};
+  AsyncEvent killed_;
+  pid_t given_up_pid_ = -1;
   State state_ = State::kSpawning;
   bool retire_asked_ = false;
   bool deaf_ = false;  // killed because its control socket takes nothing

@@ -15,6 +15,7 @@
 #include <iterator>
 #include <memory>
 
+#include "tests/integration/hanging_file.h"
 #include "tests/integration/raw_client.h"
 #include "tests/integration/server.h"
 
@@ -179,6 +180,43 @@ TEST(Transfer, DescriptorsOfOtherThingsAreClearErrors) {
     EXPECT_THAT(answer.error().message, HasSubstr("sealed"));
   }
   EXPECT_EQ(server.pool().at("deaths").as_object().size(), 0U);
+}
+
+TEST(Transfer, AFileSystemThatHangsHoldsNobodyUp) {
+  if (!HangingFile::possible()) GTEST_SKIP() << "needs root and FUSE";
+  const Server server(debug_pool("run_timeout_ms = 300\n"));
+  client::Client other = server.connect();
+  HangingFile file;
+  {
+    RawClient client(server);
+    client.greet();
+    const std::vector<wire::Part> part{{.place = wire::Place::kFd, .bytes = 10}};
+    for (std::uint64_t id = 1; id <= 20; ++id) {
+      const int fds[] = {file.fd()};
+      client.submit(id, "debug.echo", "", part, fds);
+      EXPECT_EQ(client.receive().error().field, "parts");
+    }
+    EXPECT_TRUE(eventually([&] { return file.waiting() == 1; })) << "somebody closes the first, and waits";
+    EXPECT_TRUE(other.run({.kind = "debug.noop"}));
+    const int unasked[] = {file.fd(), file.fd()};  // the connection ends with them
+    client.send(ipc::as_bytes("x"), unasked);
+  }
+  EXPECT_TRUE(other.run({.kind = "debug.noop"}));
+  // as an output file it holds up its own job's worker, which can't even die, and is given up
+  file.hang_entirely();
+  RawClient client(server);
+  client.greet();
+  wire::Buffer submit;
+  wire::FrameBuilder frame(submit, wire::FrameType::kSubmit, 1, 1);
+  wire::encode_submit_head(frame.body(), "debug.produce", {.attempts = 1, .output_file = true});
+  wire::encode_job_body(frame.body(), R"({"bytes":100})", {});
+  frame.finish();
+  const int fds[] = {file.fd()};
+  client.send(submit, fds);
+  EXPECT_EQ(client.receive().error().cause.kind, CauseKind::kRunTimeout);
+  EXPECT_THAT(server.log(), HasSubstr("event=worker_stuck"));
+  EXPECT_TRUE(eventually([&] { return server.pool().at("workers").as_array().size() == 2; }));
+  EXPECT_TRUE(other.run({.kind = "debug.noop"}));
 }
 
 // ---- Results into files ----------------------------------------------------------------------------
