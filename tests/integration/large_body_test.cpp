@@ -86,7 +86,7 @@ std::string echoed(const RawClient::Frame& frame) {
 
 void goes_there_and_back(std::uint64_t bytes) {
   const Server server(debug_pool("result_bytes_max = '3GiB'\n"));
-  const std::uint64_t before = peak_bytes(server);
+  [[maybe_unused]] const std::uint64_t before = peak_bytes(server);
   const auto large = std::async(std::launch::async, [&] {
     RawClient client(server);
     const timeval patience{.tv_sec = 120, .tv_usec = 0};  // the worker copies its input first
