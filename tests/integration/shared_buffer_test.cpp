@@ -122,9 +122,8 @@ TEST(SharedBuffers, ClientAndWorkerPlayPingPong) {
   for (std::uint32_t round = 1; round <= kRounds; ++round) {
     words[0].store(round);
     words.notify_one(0);
-    while (words[1].load() != round) {
-      ASSERT_EQ(words.wait(1, words[1].load() == round ? round - 1 : words[1].load(), 10s), WaitResult::kChanged);
-    }
+    ASSERT_EQ(words.wait(1, round - 1, 10s), WaitResult::kChanged);
+    ASSERT_EQ(words[1].load(), round);
   }
   EXPECT_TRUE(player.get());
 }
