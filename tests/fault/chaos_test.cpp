@@ -130,7 +130,9 @@ class Chaos {
     std::uint64_t seen = count("accepted");
     for (const auto& pool : status.at("pools").as_array()) seen += pool.at("refused").to_number<std::uint64_t>();
     EXPECT_EQ(count("accepted"), count("succeeded") + count("failed"));
-    EXPECT_GE(seen, tally_.requests) << "killed clients' requests are among them";
+    // what a client cancelled before it was sent has no number; killed clients' requests are among the server's
+    EXPECT_GE(seen, job_ids_.size());
+    EXPECT_GT(job_ids_.size(), tally_.requests / 2);
     EXPECT_GE(count("succeeded"), tally_.succeeded);
     EXPECT_EQ(status.at("pid").to_number<pid_t>(), server_.pid());
     EXPECT_TRUE(eventually([&] { return server_.holdings() == before_; }))
