@@ -36,7 +36,8 @@ Kind kind_of(int fd) noexcept {
 
 struct FdCloser::Shared {
   mutable std::mutex mutex;
-  std::condition_variable more;                 // there is something in one of the queues
+  std::condition_variable more;                                  // there is something in one of the queues
+  std::map<Queue, std::chrono::steady_clock::time_point> began;  // guarded by mutex; the closing at hand
   std::map<Queue, std::deque<unique_fd>> left;  // guarded by mutex; a queue is here while its thread runs
 };
 
@@ -75,8 +76,10 @@ void FdCloser::close_all(const std::shared_ptr<Shared>& shared, Queue queue) {
       auto& left = shared->left.at(queue);
       if (!shared->more.wait_for(lock, kLinger, [&] { return !left.empty(); })) {
         shared->left.erase(queue);
+        shared->began.erase(queue);
         return;
       }
+      shared->began[queue] = std::chrono::steady_clock::now();
       next = left.front().get();  // stays counted until it is closed
     }
     ::close(next);
@@ -93,6 +96,15 @@ std::size_t FdCloser::pending(uid_t uid) const {
   const std::lock_guard lock(shared_->mutex);
   const auto at = shared_->left.find(uid);
   return at == shared_->left.end() ? 0 : at->second.size();
+}
+
+std::size_t FdCloser::hanging(uid_t uid) const {
+  const std::lock_guard lock(shared_->mutex);
+  const auto at = shared_->left.find(uid);
+  if (at == shared_->left.end() || at->second.empty()) return 0;
+  const auto began = shared_->began.find(uid);
+  const bool hangs = began != shared_->began.end() && std::chrono::steady_clock::now() - began->second >= kHanging;
+  return hangs ? at->second.size() : 0;
 }
 
 }  // namespace quern::supervisor

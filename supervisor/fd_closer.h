@@ -6,13 +6,14 @@
 //
 // So these are closed on threads, which end when they have had nothing to close for a while: one for memory, and one a
 // user for the rest. Who sends descriptors of a file system that hangs gets his own thread stuck, and nobody else's.
-// What hangs piles up: pending() tells, and who has too many is not listened to any more (session.h, server.h).
+// What hangs piles up: hanging() tells, and who has too many is not listened to any more (session.h, server.h).
 //
 // All may be called from any thread. The threads outlive the FdCloser if they must: the end of the process ends them.
 #pragma once
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -43,6 +44,9 @@ class FdCloser {
   [[nodiscard]] static bool may_hang(int fd) noexcept;
   // How many of this user's are not closed yet.
   [[nodiscard]] std::size_t pending(uid_t uid) const;
+  // Of them, when the one at hand has not come back for kHanging; 0 otherwise: a burst is no hang.
+  [[nodiscard]] std::size_t hanging(uid_t uid) const;
+  static constexpr std::chrono::seconds kHanging{1};
 
  private:
   struct Shared;

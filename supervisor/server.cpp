@@ -196,7 +196,7 @@ std::optional<Error> Server::no_room_for(const Peer& peer) const {
     return busy(fmt::format("user {} has {} connections, its limit (limits.clients_per_uid_max)", peer.uid,
                             limits.clients_per_uid_max));
   }
-  if (const std::size_t hanging = closer_.pending(peer.uid); hanging >= kHangingFdsMax) {
+  if (const std::size_t hanging = closer_.hanging(peer.uid); hanging >= kHangingFdsMax) {
     return busy(fmt::format("{} descriptors of user {} hang in being closed; their file system does not answer",
                             hanging, peer.uid));
   }
