@@ -99,15 +99,31 @@ std::span<std::byte> Channel::output(std::uint64_t position) const noexcept {
           geometry_.output_extent_bytes};
 }
 
+namespace {
+
+using MessageWords = std::array<std::uint64_t, kProgressMessageBytesMax / sizeof(std::uint64_t)>;
+
+// How many words hold so many bytes, whatever number a worker says.
+std::size_t message_words(std::uint64_t bytes) noexcept {
+  return static_cast<std::size_t>(std::min<std::uint64_t>((bytes + 7) / 8, std::tuple_size_v<MessageWords>));
+}
+
+}  // namespace
+
 // A seqlock (Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012),
 // with the data in relaxed atomics. The worker is the only writer.
-void store_progress(ChannelHeader& header, std::uint64_t position, ProgressView progress) noexcept {
+void store_progress(ChannelHeader& header, std::uint64_t position, const ProgressView& progress) noexcept {
   const auto version = header.progress_version.load(std::memory_order_relaxed);
   header.progress_version.store(version + 1, std::memory_order_relaxed);
   // release on each datum: whoever sees the new value also sees the odd version before it
   header.progress_position.store(position, std::memory_order_release);
   header.progress_done.store(progress.done, std::memory_order_release);
   header.progress_total.store(progress.total, std::memory_order_release);
+  header.progress_message_bytes.store(progress.message_bytes, std::memory_order_release);
+  const auto words = std::bit_cast<MessageWords>(progress.message);
+  for (std::size_t i = 0; i < message_words(progress.message_bytes); ++i) {
+    header.progress_message[i].store(words[i], std::memory_order_release);
+  }
   header.progress_version.store(version + 2, std::memory_order_release);
 }
 
@@ -119,9 +135,18 @@ bool load_progress(const ChannelHeader& header, std::uint64_t position, Progress
     const auto at = header.progress_position.load(std::memory_order_acquire);
     const auto done = header.progress_done.load(std::memory_order_acquire);
     const auto total = header.progress_total.load(std::memory_order_acquire);
+    const auto message_bytes = header.progress_message_bytes.load(std::memory_order_acquire);
+    MessageWords words{};
+    for (std::size_t w = 0; w < message_words(message_bytes); ++w) {
+      words[w] = header.progress_message[w].load(std::memory_order_acquire);
+    }
     if (header.progress_version.load(std::memory_order_relaxed) != before) continue;
     if (before == 0 || at != position) return false;
-    progress = {done, total};
+    progress = {
+        .done = done,
+        .total = total,
+        .message_bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(message_bytes, kProgressMessageBytesMax)),
+        .message = std::bit_cast<std::array<char, kProgressMessageBytesMax>>(words)};
     return true;
   }
   return false;

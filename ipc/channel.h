@@ -40,6 +40,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "common/error.h"
 #include "common/unique_fd.h"
@@ -48,7 +49,7 @@
 namespace quern::ipc {
 
 inline constexpr std::uint64_t kChannelMagic = 0x314e52'45555121;  // "!QUERN1" as little-endian text
-inline constexpr std::uint32_t kChannelLayoutVersion = 4;
+inline constexpr std::uint32_t kChannelLayoutVersion = 5;
 inline constexpr std::size_t kCacheLineBytes = 64;
 inline constexpr std::size_t kPageBytes = 4096;
 inline constexpr std::uint32_t kSlotsMax = 1024;
@@ -56,6 +57,7 @@ inline constexpr std::uint32_t kExtentBytesMax = 16U << 20;
 inline constexpr std::size_t kResultPartsMax = 64;
 inline constexpr std::size_t kResultPartNameBytesMax = 47;
 inline constexpr std::size_t kStackFramesMax = 64;
+inline constexpr std::size_t kProgressMessageBytesMax = 64;
 
 // How many jobs a channel holds, and how many bytes of each fit in its arena. The supervisor's choice.
 struct Geometry {
@@ -98,6 +100,8 @@ struct alignas(kPageBytes) ChannelHeader {
   std::atomic<std::uint64_t> progress_position;
   std::atomic<std::uint64_t> progress_done;
   std::atomic<std::uint64_t> progress_total;
+  std::atomic<std::uint64_t> progress_message_bytes;  // <= kProgressMessageBytesMax
+  std::array<std::atomic<std::uint64_t>, kProgressMessageBytesMax / 8> progress_message;
   alignas(kCacheLineBytes) std::atomic<std::uint32_t> stack_version;  // odd while being written (a seqlock)
   std::atomic<std::uint32_t> stack_depth;                             // <= kStackFramesMax
   std::atomic<std::uint64_t> stack_position;                          // of the job whose stack it is
@@ -190,8 +194,11 @@ struct Channel::Created {
 struct ProgressView {
   std::uint64_t done = 0;
   std::uint64_t total = 0;
+  std::uint32_t message_bytes = 0;
+  alignas(std::uint64_t) std::array<char, kProgressMessageBytesMax> message{};  // any bytes, when a worker says so
+  [[nodiscard]] std::string_view message_text() const noexcept { return {message.data(), message_bytes}; }
 };
-void store_progress(ChannelHeader& header, std::uint64_t position, ProgressView progress) noexcept;
+void store_progress(ChannelHeader& header, std::uint64_t position, const ProgressView& progress) noexcept;
 [[nodiscard]] bool load_progress(const ChannelHeader& header, std::uint64_t position, ProgressView& progress) noexcept;
 
 // The running job's stack, likewise. store_stack is called in a signal handler: it makes no call and

@@ -386,6 +386,8 @@ std::optional<Error> decode_error(ByteSpan body) {
 void encode_progress(ByteWriter& out, const Progress& progress) {
   out.number(progress.done);
   out.number(progress.total);
+  out.number(static_cast<std::uint16_t>(progress.message.size()));
+  out.text(progress.message);
 }
 
 Result<Progress> decode_progress(ByteSpan body) {
@@ -393,7 +395,12 @@ Result<Progress> decode_progress(ByteSpan body) {
   Progress progress;
   progress.done = in.number<std::uint64_t>();
   progress.total = in.number<std::uint64_t>();
-  if (!in.ok()) return malformed("a progress frame is cut short");
+  if (in.rest().empty())
+    return in.ok() ? Result<Progress>(std::move(progress)) : malformed("a progress frame is cut short");
+  const auto message_bytes = in.number<std::uint16_t>();
+  progress.message = in.text(message_bytes);
+  if (!in.ok() || message_bytes > kProgressMessageBytesMax)
+    return malformed("a progress frame's message is cut short or too long");
   return progress;
 }
 

@@ -48,6 +48,7 @@ inline constexpr std::size_t kPartNameBytesMax = 47;
 inline constexpr std::size_t kKindBytesMax = 63;
 inline constexpr std::size_t kFieldBytesMax = 255;
 inline constexpr std::size_t kMessageBytesMax = 4096;
+inline constexpr std::size_t kProgressMessageBytesMax = 64;
 inline constexpr std::size_t kPingBytesMax = 64;
 inline constexpr std::size_t kSharedBuffersMax = 16;  // of a job
 inline constexpr std::size_t kBufferNameBytesMax = 63;
@@ -202,9 +203,12 @@ struct ResultView {
 void encode_error(ByteWriter& out, const Error& error);
 [[nodiscard]] std::optional<Error> decode_error(ByteSpan body);  // nothing when malformed
 
+// PROGRESS's body: u64 done, u64 total, u16 message_bytes, message. A body that ends after total has no message.
 struct Progress {
   std::uint64_t done = 0;
-  std::uint64_t total = 0;
+  std::uint64_t total = 0;  // 0: nobody knows
+  std::string message{};    // at most kProgressMessageBytesMax bytes
+  friend bool operator==(const Progress&, const Progress&) = default;
 };
 void encode_progress(ByteWriter& out, const Progress& progress);
 [[nodiscard]] Result<Progress> decode_progress(ByteSpan body);

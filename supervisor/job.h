@@ -102,7 +102,7 @@ struct Job {
   std::int64_t deadline_ns = INT64_MAX;
   std::int64_t expiry_ns = 0;  // when the pool has to look at it next; key of expiry_hook's set
 
-  std::uint64_t progress_done = 0;  // last told to the client
+  wire::Progress progress;  // last told to the client
 
   double expected_run_ns = 0;  // of jobs of its kind, when it was accepted
 

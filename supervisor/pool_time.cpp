@@ -180,9 +180,9 @@ void Pool::tell_progress() {
     Job* job = worker->running();
     wire::Progress progress;
     if (job == nullptr || !job->want_progress || job->client == nullptr) continue;
-    if (!worker->progress_of(*job, progress) || progress.done == job->progress_done) continue;
-    job->progress_done = progress.done;
+    if (!worker->progress_of(*job, progress) || progress == job->progress) continue;
     job->client->on_progress(*job, progress);
+    job->progress = std::move(progress);
   }
 }
 

@@ -81,7 +81,7 @@ void Session::on_error(Job& job, Error error) {
 
 void Session::on_progress(Job& job, const wire::Progress& progress) {
   if (out_.bytes() > kOutBytesMax / 2) return;  // a client that does not read needs no progress
-  wire::FrameBuilder frame(out_.frame(64), wire::FrameType::kProgress, job.request_id);
+  wire::FrameBuilder frame(out_.frame(64 + progress.message.size()), wire::FrameType::kProgress, job.request_id);
   wire::encode_progress(frame.body(), progress);
   frame.finish();
   out_ready_.notify_all();

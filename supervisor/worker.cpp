@@ -254,10 +254,11 @@ bool Worker::stack_of(const Job& job, std::vector<std::uint64_t>& addresses) con
   return true;
 }
 
-bool Worker::progress_of(const Job& job, wire::Progress& progress) const noexcept {
+bool Worker::progress_of(const Job& job, wire::Progress& progress) const {
   ipc::ProgressView view;
   if (!ipc::load_progress(channel_.header(), job.position, view)) return false;
-  progress = {view.done, view.total};
+  static_assert(ipc::kProgressMessageBytesMax == wire::kProgressMessageBytesMax);
+  progress = {.done = view.done, .total = view.total, .message = std::string(view.message_text())};
   return true;
 }
 

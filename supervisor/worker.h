@@ -116,7 +116,7 @@ class Worker {
   // The addresses last stored for `job`, innermost first, for the names that Fleet::symbolize() gives. Numbers from
   // a worker, so any numbers. False: none are there.
   [[nodiscard]] bool stack_of(const Job& job, std::vector<std::uint64_t>& addresses) const;
-  [[nodiscard]] bool progress_of(const Job& job, wire::Progress& progress) const noexcept;
+  [[nodiscard]] bool progress_of(const Job& job, wire::Progress& progress) const;
 
   // ---- Facts
 

@@ -56,7 +56,7 @@ class CanaryJob final : public sdk::Job {
     output(part_name).write(input.bytes);
   }
   [[nodiscard]] bool cancel_requested() const noexcept override { return health_.cancel_requested(); }
-  void progress(std::uint64_t /*done*/, std::uint64_t /*total*/) noexcept override {}
+  void progress(std::uint64_t /*done*/, std::uint64_t /*total*/, std::string_view /*message*/) noexcept override {}
   [[nodiscard]] std::uint32_t attempt() const noexcept override { return health_.attempt(); }
 
  private:

@@ -43,21 +43,29 @@ std::size_t utf8_character(std::string_view text) {
 
 }  // namespace
 
-std::string printable(std::string_view text, std::size_t bytes_max) {
-  std::string clean;
+std::size_t write_printable(std::string_view text, std::span<char> into) noexcept {
+  std::size_t written = 0;
   while (!text.empty()) {
-    const std::size_t bytes = utf8_character(text);
+    const std::size_t character = utf8_character(text);
+    const std::size_t bytes = std::max<std::size_t>(character, 1);
     const auto first = static_cast<unsigned char>(text.front());
-    if (clean.size() + std::max<std::size_t>(bytes, 1) > bytes_max) break;
+    if (bytes > into.size() - written) break;
     if (first == '\n' || first == '\t') {
-      clean += ' ';
-    } else if (bytes == 0 || first < 0x20 || first == 0x7f) {
-      clean += '?';
+      into[written] = ' ';
+    } else if (character == 0 || first < 0x20 || first == 0x7f) {
+      into[written] = '?';
     } else {
-      clean += text.substr(0, bytes);
+      std::ranges::copy(text.substr(0, bytes), into.subspan(written).begin());
     }
-    text.remove_prefix(std::max<std::size_t>(bytes, 1));
+    written += bytes;
+    text.remove_prefix(bytes);
   }
+  return written;
+}
+
+std::string printable(std::string_view text, std::size_t bytes_max) {
+  std::string clean(std::min(text.size(), bytes_max), '\0');
+  clean.resize(write_printable(text, clean));
   return clean;
 }
 

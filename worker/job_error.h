@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -24,5 +25,7 @@ static_assert(kErrorMessageBytesMax + kErrorFieldBytesMax + 256 <= ipc::kPageByt
 // At most `bytes_max` bytes of `text`, as valid UTF-8 without control characters: what is neither
 // becomes '?'.
 [[nodiscard]] std::string printable(std::string_view text, std::size_t bytes_max);
+// Likewise into `into`, without allocating. Returns how many bytes were written.
+[[nodiscard]] std::size_t write_printable(std::string_view text, std::span<char> into) noexcept;
 
 }  // namespace quern::worker

@@ -234,8 +234,10 @@ bool JobRun::cancel_requested() const noexcept {
   return channel_.header().cancel.load(std::memory_order_relaxed) == position_ + 1;
 }
 
-void JobRun::progress(std::uint64_t done, std::uint64_t total) noexcept {
-  ipc::store_progress(channel_.header(), position_, {done, total});
+void JobRun::progress(std::uint64_t done, std::uint64_t total, std::string_view message) noexcept {
+  ipc::ProgressView view{.done = done, .total = total};
+  view.message_bytes = static_cast<std::uint32_t>(write_printable(message, view.message));
+  ipc::store_progress(channel_.header(), position_, view);
 }
 
 // ---- Completion ------------------------------------------------------------------------------------

@@ -89,11 +89,13 @@ TEST(Jobs, ProgressReachesAClientThatAsked) {
   const Server server;
   client::Client client = server.connect();
   std::atomic<std::uint64_t> last{0};
-  const auto result = client.run(
-      {.kind = "debug.progress", .params_json = R"({"steps":8,"ms":60})", .on_progress = [&](const wire::Progress& p) {
-         last = p.done;
-         EXPECT_EQ(p.total, 8U);
-       }});
+  const auto result = client.run({.kind = "debug.progress",
+                                  .params_json = R"({"steps":8,"ms":60,"message":"kneading"})",
+                                  .on_progress = [&](const wire::Progress& p) {
+                                    last = p.done;
+                                    EXPECT_EQ(p.total, 8U);
+                                    EXPECT_EQ(p.message, "kneading");
+                                  }});
   ASSERT_TRUE(result);
   EXPECT_GE(last.load(), 1U);
 }

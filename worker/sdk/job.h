@@ -38,7 +38,7 @@ namespace quern::sdk {
 
 // Raised when the layout of what crosses the shared-object boundary changes; the template refuses a
 // module built against another version.
-inline constexpr std::uint32_t kSdkVersion = 3;
+inline constexpr std::uint32_t kSdkVersion = 4;
 
 // ---- What a kind looks like --------------------------------------------------------------------
 
@@ -171,8 +171,9 @@ class Job {
   [[nodiscard]] virtual bool cancel_requested() const noexcept = 0;
   void throw_if_cancelled() const;
 
-  // How far the job is; costs a few stores, no system call.
-  virtual void progress(std::uint64_t done, std::uint64_t total) noexcept = 0;
+  // How far the job is, in a unit of its own; costs a few stores, no system call. A total of 0 is not known. The
+  // message says what is being done ("encoding page 3"); what is over 64 bytes of it is cut off.
+  virtual void progress(std::uint64_t done, std::uint64_t total, std::string_view message = {}) noexcept = 0;
 
   // 1 on the first try, 2 on the second, ...
   [[nodiscard]] virtual std::uint32_t attempt() const noexcept = 0;

@@ -108,24 +108,25 @@ TEST_F(Jobs, NeverExceedTheNumberThatTheServerTakes) {
 }
 
 TEST_F(Jobs, ReportProgressWhenAsked) {
-  std::vector<std::uint64_t> seen;
+  std::vector<wire::Progress> seen;
   Job watched = job();
-  watched.on_progress = [&](const wire::Progress& progress) { seen.push_back(progress.done); };
+  watched.on_progress = [&](const wire::Progress& progress) { seen.push_back(progress); };
   auto pending = client_.submit(std::move(watched));
   Peer peer = accept();
   const auto frame = peer.receive();
   ASSERT_TRUE(frame);
   EXPECT_TRUE(wire::decode_submit(frame->body)->options.want_progress);
   wire::Buffer out;
-  for (std::uint64_t done : {1U, 2U}) {
+  const std::vector<wire::Progress> sent{{.done = 1, .total = 2}, {.done = 2, .total = 2, .message = "last page"}};
+  for (const wire::Progress& each : sent) {
     wire::FrameBuilder progress(out, wire::FrameType::kProgress, frame->header.request_id);
-    wire::encode_progress(progress.body(), {.done = done, .total = 2});
+    wire::encode_progress(progress.body(), each);
     progress.finish();
   }
   peer.send(out);
   peer.send_result(frame->header.request_id, "");
   EXPECT_TRUE(pending.get());
-  EXPECT_EQ(seen, (std::vector<std::uint64_t>{1, 2}));
+  EXPECT_EQ(seen, sent);
 }
 
 TEST_F(Jobs, CarryTheirOptions) {

@@ -69,19 +69,29 @@ TEST(Progress, IsReadWholeWhileItIsWritten) {
   ChannelHeader& header = created->channel.header();
   constexpr std::uint64_t kRounds = 200'000;
   std::thread writer([&] {
-    for (std::uint64_t i = 1; i <= kRounds; ++i) store_progress(header, 9, {i, 2 * i});
+    ProgressView view;
+    for (std::uint64_t i = 1; i <= kRounds; ++i) {
+      view = {.done = i, .total = 2 * i, .message_bytes = static_cast<std::uint32_t>(i % (view.message.size() + 1))};
+      view.message.fill(static_cast<char>('a' + i % 26));
+      store_progress(header, 9, view);
+    }
   });
   std::uint64_t seen = 0;
   while (seen < kRounds) {
     ProgressView view;
     if (!load_progress(header, 9, view)) continue;
     ASSERT_EQ(view.total, 2 * view.done);
+    ASSERT_EQ(view.message_text(),
+              std::string(view.done % (view.message.size() + 1), static_cast<char>('a' + view.done % 26)));
     ASSERT_GE(view.done, seen);
     seen = view.done;
   }
   writer.join();
   ProgressView view;
   EXPECT_FALSE(load_progress(header, 8, view)) << "of another position";
+  header.progress_message_bytes = UINT64_MAX;
+  ASSERT_TRUE(load_progress(header, 9, view));
+  EXPECT_EQ(view.message_text().size(), kProgressMessageBytesMax) << "whatever a worker says";
   header.progress_version.fetch_add(1);
   EXPECT_FALSE(load_progress(header, 9, view)) << "a writer that died in the middle";
 }

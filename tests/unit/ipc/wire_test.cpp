@@ -126,6 +126,22 @@ TEST(Wire, SubmitCarriesKindOptionsAndParts) {
   EXPECT_EQ(parts[1].bytes, 1ULL << 40);
 }
 
+TEST(Wire, ProgressHasAMessageThatMayBeMissing) {
+  const Progress progress{.done = 3, .total = 9, .message = "page 3"};
+  Buffer body;
+  ByteWriter out(body);
+  encode_progress(out, progress);
+  EXPECT_EQ(decode_progress(body).value(), progress);
+  for (std::size_t bytes = 0; bytes < body.size(); ++bytes) {
+    EXPECT_EQ(decode_progress(ByteSpan(body).first(bytes)).has_value(), bytes == 16) << bytes;
+  }
+  EXPECT_EQ(decode_progress(ByteSpan(body).first(16)).value(), (Progress{.done = 3, .total = 9}));
+  Buffer long_body;
+  ByteWriter long_out(long_body);
+  encode_progress(long_out, {.message = std::string(kProgressMessageBytesMax + 1, 'x')});
+  EXPECT_FALSE(decode_progress(long_body));
+}
+
 TEST(Wire, EveryTruncationIsRefused) {
   const Buffer out = submit_frame();
   std::vector<Part> parts;

@@ -139,8 +139,9 @@ TEST(DebugFail, KnowsEveryCode) {
 }
 
 TEST(DebugProgress, ReportsEachStep) {
-  FakeJob job(find_kind("debug.progress"), R"({"steps":3,"ms":1})");
+  FakeJob job(find_kind("debug.progress"), R"({"steps":3,"ms":1,"message":"step"})");
   job.run();
+  EXPECT_THAT(job.messages, testing::Each("step"));
   EXPECT_THAT(job.reports, testing::ElementsAre(testing::Pair(1, 3), testing::Pair(2, 3), testing::Pair(3, 3)));
 }
 

@@ -84,8 +84,9 @@ class FakeJob : public Job {
   mutable std::size_t polls_until_cancel = 0;  // not 0: this many polls say no, later ones yes
 
   // What the job did.
-  std::deque<FakeOutput> outputs{};  // a part's address must stay
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> reports{};
+  std::deque<FakeOutput> outputs{};                                // a part's address must stay
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> reports{};  // of progress, with their messages
+  std::vector<std::string> messages{};
   mutable std::size_t polls = 0;
 
   // The only part of the result.
@@ -106,7 +107,10 @@ class FakeJob : public Job {
     ++polls;
     return cancelled || (polls_until_cancel != 0 && polls > polls_until_cancel);
   }
-  void progress(std::uint64_t done, std::uint64_t total) noexcept override { reports.emplace_back(done, total); }
+  void progress(std::uint64_t done, std::uint64_t total, std::string_view message) noexcept override {
+    reports.emplace_back(done, total);
+    messages.emplace_back(message);
+  }
   [[nodiscard]] std::uint32_t attempt() const noexcept override { return attempt_number; }
 
  private:

@@ -61,7 +61,7 @@ void die(sdk::Job& job) {
 }
 
 void wait(sdk::Job& job) {
-  job.progress(1, 2);
+  job.progress(1, 2, "half\nway");
   while (!job.cancel_requested()) {
     const timespec pause{.tv_sec = 0, .tv_nsec = 1'000'000};
     ::nanosleep(&pause, nullptr);

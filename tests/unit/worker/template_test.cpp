@@ -156,6 +156,7 @@ TEST(Worker, ReportsItsProgress) {
   while (!ipc::load_progress(worker->channel().header(), 0, progress)) ::usleep(100);
   EXPECT_EQ(progress.done, 1U);
   EXPECT_EQ(progress.total, 2U);
+  EXPECT_EQ(progress.message_text(), "half way");
 }
 
 TEST(Worker, EndsWithTheExitCodeOrSignalOfItsModule) {

@@ -140,7 +140,7 @@ void progress(sdk::Job& job) {
   const auto steps = static_cast<std::uint64_t>(job.integer("steps"));
   for (std::uint64_t step = 1; step <= steps; ++step) {
     sleep_until(Clock::now() + milliseconds(job.integer("ms")), &job);
-    job.progress(step, steps);
+    job.progress(step, steps, job.string("message"));
   }
   job.output().write("done\n");
 }
@@ -349,7 +349,12 @@ sdk::Module describe_kinds() {
                        .fallback = 10,
                        .min = 1,
                        .max = 1e6},
-                      milliseconds_param(50)},
+                      milliseconds_param(50),
+                      {.name = "message",
+                       .type = ParamType::kString,
+                       .help = "said with each step",
+                       .fallback = "",
+                       .max = 1000}},
            .input = none,
            .output = "a line of text",
            .run = progress},

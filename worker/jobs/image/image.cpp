@@ -134,14 +134,14 @@ void resize_picture(sdk::Job& job) {
 
   cv::Mat picture =
       image::decode(job.input(), header, image::shrink_on_load({header.width, header.height}, stored_plan), job);
-  job.progress(1, kSteps);
+  job.progress(1, kSteps, "resampling");
   job.throw_if_cancelled();
 
   picture = image::upright(image::scale_and_cut(picture, stored_plan), header.orientation);
   const image::Color background = background_of(wanted, picture);
   if (wanted.format == image::Format::kJpeg) picture = image::flatten(picture, background);
   picture = image::pad(picture, plan.canvas, background);
-  job.progress(2, kSteps);
+  job.progress(2, kSteps, "encoding");
   job.throw_if_cancelled();
 
   image::encode(picture, wanted.format, wanted.quality, job.output(), job);
