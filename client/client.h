@@ -37,6 +37,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -56,6 +57,11 @@ struct Job {
   std::vector<Part> parts{};
   wire::JobOptions options{};
   std::function<void(const wire::Progress&)> on_progress{};  // asks for progress when set
+  // Asks for the first part of the result as it is made, in pieces of any size. The part then comes back with no bytes
+  // but their number. What came of a job that fails in the middle is incomplete; a job of which something came is
+  // not tried again when its worker dies. This is the one handler that may block, and then all of this client
+  // waits: the job for the reader, and whoever else uses the connection. A slow reader has a client of its own.
+  std::function<void(std::span<const std::byte>)> on_bytes{};
   // A regular file open for writing, not for appending: the result's first part is written into it by the worker,
   // from its beginning, and the file is cut to its length. The part then comes back with no bytes but their number.
   // When the job fails the file may hold anything. Shared, because a Job can be copied.

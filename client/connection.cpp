@@ -136,6 +136,7 @@ void Client::Connection::admit(Request& request) {
   if (Job* job = std::get_if<Job>(&request.what); job != nullptr) {
     waiting.is_job = true;
     waiting.on_progress = job->on_progress;
+    waiting.on_bytes = job->on_bytes;
   }
   if (request.timeout.count() > 0) {
     waiting.expires = Clock::now() + request.timeout;
@@ -251,6 +252,7 @@ void Client::Connection::expire() {
     if (waiting.is_job) cancel_now(number);
     waiting.expires = Clock::time_point::max();
     waiting.on_progress = {};
+    waiting.on_bytes = {};
     auto handler = std::exchange(waiting.handler, {});
     call(handler, error);
   }

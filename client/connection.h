@@ -76,6 +76,7 @@ class Client::Connection {
   struct Waiting {
     AnyHandler handler{};
     std::function<void(const wire::Progress&)> on_progress{};
+    std::function<void(std::span<const std::byte>)> on_bytes{};
     Clock::time_point expires = Clock::time_point::max();
     bool is_job = false;
     bool sent = false;

@@ -208,6 +208,12 @@ Result<void> Client::Connection::handle(Incoming::Frame& frame) {
       if (at != waiting_.end() && at->second.on_progress) at->second.on_progress(*progress);
       return {};
     }
+    case wire::FrameType::kChunk: {
+      const auto at = waiting_.find(frame.header.request_id);
+      if (at == waiting_.end() || !at->second.is_job) return broken("the server sent a result that was not asked for");
+      if (at->second.on_bytes) at->second.on_bytes(frame.body);
+      return {};
+    }
     case wire::FrameType::kGoingAway: {
       const auto reason = wire::decode_error(frame.body);
       if (!reason) return broken("the server's last word is malformed");

@@ -110,6 +110,7 @@ Result<void> append_submit(Outgoing& out, std::uint64_t number, const Job& job, 
   wire::JobOptions options = job.options;
   options.want_progress = options.want_progress || job.on_progress;
   options.output_file = job.output_file != nullptr;
+  options.stream = options.stream || job.on_bytes;
   if (job.output_file) fds.push_back(job.output_file);  // the last
   const auto fd_count = static_cast<std::uint16_t>(fds.size());
   wire::Buffer& buffer = out.frame(std::move(fds));

@@ -38,9 +38,10 @@ std::uint64_t Geometry::inputs_offset() const noexcept {
 std::uint64_t Geometry::outputs_offset() const noexcept {
   return inputs_offset() + std::uint64_t{slots} * input_extent_bytes;
 }
-std::uint64_t Geometry::total_bytes() const noexcept {
+std::uint64_t Geometry::stream_offset() const noexcept {
   return outputs_offset() + std::uint64_t{slots} * output_extent_bytes;
 }
+std::uint64_t Geometry::total_bytes() const noexcept { return stream_offset() + kStreamBytes; }
 
 Result<Channel::Created> Channel::create(const Geometry& geometry, std::uint64_t incarnation) {
   if (!geometry.valid()) return Error{.code = ErrorCode::kInternal, .message = "a channel of an impossible geometry"};
@@ -97,6 +98,9 @@ std::span<std::byte> Channel::input(std::uint64_t position) const noexcept {
 std::span<std::byte> Channel::output(std::uint64_t position) const noexcept {
   return {mapping_.data() + geometry_.outputs_offset() + std::uint64_t{slot(position)} * geometry_.output_extent_bytes,
           geometry_.output_extent_bytes};
+}
+std::span<std::byte> Channel::stream() const noexcept {
+  return {mapping_.data() + geometry_.stream_offset(), kStreamBytes};
 }
 
 namespace {

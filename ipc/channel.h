@@ -1,11 +1,11 @@
 // The channel: one sealed, fully allocated memfd that one supervisor and one worker incarnation share.
 //
 //     0            4096                                                             (page-aligned)
-//     +------------+---------------+---------------+----------------+---------------+----------------+
-//     | header     | Descriptor    | Completion    | ResultPart     | input extents | output extents |
-//     | ids, rings'| [slots]       | [slots]       | [slots][64]    | [slots]       | [slots]        |
-//     | words      | 64 B each     | 64 B each     | 64 B each      |               |                |
-//     +------------+---------------+---------------+----------------+---------------+----------------+
+//     +------------+---------------+---------------+----------------+---------------+----------------+--------+
+//     | header     | Descriptor    | Completion    | ResultPart     | input extents | output extents | stream |
+//     | ids, rings'| [slots]       | [slots]       | [slots][64]    | [slots]       | [slots]        | ring   |
+//     | words      | 64 B each     | 64 B each     | 64 B each      |               |                |        |
+//     +------------+---------------+---------------+----------------+---------------+----------------+--------+
 //
 // Job number p of this channel (its *position*, counted from 0) uses slot p % slots of every array,
 // so there is no allocator in shared memory and nothing in it to repair. The supervisor publishes
@@ -19,20 +19,22 @@
 // Who writes what (every other access is a read):
 //
 //     supervisor: header ids, submission_tail, Descriptor fields, input extents, cancel, lifecycle,
-//                 worker_sleeping -> 0, supervisor_sleeping -> 1, Descriptor.word (Ready, Revoked)
+//                 worker_sleeping -> 0, supervisor_sleeping -> 1, Descriptor.word (Ready, Revoked),
+//                 stream_consumed, stream_waiting -> 0
 //     worker:     completion_tail, Completion, ResultPart, output extents, progress*, stack* (from
 //                 its signal handler, worker/stack_probe.h), allocation_failed (likewise, worker/memory_note.h),
-//                 worker_sleeping -> 1, supervisor_sleeping -> 0, Descriptor.word (Taken)
+//                 worker_sleeping -> 1, supervisor_sleeping -> 0, Descriptor.word (Taken), stream ring,
+//                 stream_produced, stream_position, stream_waiting -> 1
 //
-// A wiped input or output extent of a sensitive job is the one exception: after the completion is
-// consumed the slot is the supervisor's, and it zeroes both extents.
+// The wiped memory of a sensitive job is the one exception: after the completion is consumed the slot is the
+// supervisor's, and it zeroes both extents; and what it has taken from the stream ring, before it gives it back.
 //
 // When the worker dies the supervisor drains what was published as complete, and throws the whole
 // channel away. When the supervisor dies the worker is killed by the kernel (PR_SET_PDEATHSIG) and the
 // memory goes with the last mapping: there is no name in any file system.
 //
-// The submission side is argued in submission_ring.h, the completion side in completion_ring.h, the
-// sleeping and waking in doorbell.h.
+// The submission side is argued in submission_ring.h, the completion side in completion_ring.h, results
+// that are handed on while they are made in stream_ring.h, the sleeping and waking in doorbell.h.
 #pragma once
 
 #include <array>
@@ -57,6 +59,7 @@ inline constexpr std::uint32_t kExtentBytesMax = 16U << 20;
 inline constexpr std::size_t kResultPartsMax = 64;
 inline constexpr std::size_t kResultPartNameBytesMax = 47;
 inline constexpr std::size_t kStackFramesMax = 64;
+inline constexpr std::size_t kStreamBytes = 256U << 10;
 inline constexpr std::size_t kProgressMessageBytesMax = 64;
 
 // How many jobs a channel holds, and how many bytes of each fit in its arena. The supervisor's choice.
@@ -72,6 +75,7 @@ struct Geometry {
   [[nodiscard]] std::uint64_t result_parts_offset() const noexcept;
   [[nodiscard]] std::uint64_t inputs_offset() const noexcept;
   [[nodiscard]] std::uint64_t outputs_offset() const noexcept;
+  [[nodiscard]] std::uint64_t stream_offset() const noexcept;
   [[nodiscard]] std::uint64_t total_bytes() const noexcept;
 };
 
@@ -107,6 +111,11 @@ struct alignas(kPageBytes) ChannelHeader {
   std::atomic<std::uint64_t> stack_position;                          // of the job whose stack it is
   std::array<std::atomic<std::uint64_t>, kStackFramesMax> stack;  // innermost first: where it is, then return addresses
   std::atomic<std::uint32_t> allocation_failed;                   // 1: the worker dies after an allocation had failed
+  // see stream_ring.h
+  alignas(kCacheLineBytes) std::atomic<std::uint64_t> stream_produced;  // bytes put so far
+  std::atomic<std::uint64_t> stream_position;                           // of the job whose bytes they are
+  alignas(kCacheLineBytes) std::atomic<std::uint64_t> stream_consumed;  // bytes taken so far
+  std::atomic<std::uint32_t> stream_waiting;                            // futex word: the worker waits for room
 };
 
 struct alignas(kCacheLineBytes) Descriptor {
@@ -120,7 +129,8 @@ struct alignas(kCacheLineBytes) Descriptor {
   std::uint8_t body_in_fd;         // 1: the first of them holds the job body
   std::uint8_t shared_buffers;     // how many of them, behind those of the job's parts, are shared buffers
   std::uint8_t output_file;        // 1: the last of them is the file for the result's first part
-  std::uint8_t reserved[19];
+  std::uint8_t stream;             // 1: the result's first part goes through the stream ring
+  std::uint8_t reserved[18];
 };
 
 enum class Outcome : std::uint32_t {
@@ -176,6 +186,7 @@ class Channel {
   [[nodiscard]] std::span<ResultPart, kResultPartsMax> result_parts(std::uint64_t position) const noexcept;
   [[nodiscard]] std::span<std::byte> input(std::uint64_t position) const noexcept;
   [[nodiscard]] std::span<std::byte> output(std::uint64_t position) const noexcept;
+  [[nodiscard]] std::span<std::byte> stream() const noexcept;
 
  private:
   Channel(Mapping mapping, const Geometry& geometry) noexcept : mapping_(std::move(mapping)), geometry_(geometry) {}

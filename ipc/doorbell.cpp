@@ -31,14 +31,17 @@ bool has_news(const ChannelHeader& header, std::uint64_t head) noexcept {
          header.lifecycle.load(std::memory_order_seq_cst) != static_cast<std::uint32_t>(Lifecycle::kRun);
 }
 
-}  // namespace
-
-bool ring_worker(ChannelHeader& header) noexcept {
-  if (header.worker_sleeping.load(std::memory_order_seq_cst) == 0) return false;
-  header.worker_sleeping.store(0, std::memory_order_seq_cst);
-  futex_wake(header.worker_sleeping);
+bool wake_sleeper(std::atomic<std::uint32_t>& sleeping) noexcept {
+  if (sleeping.load(std::memory_order_seq_cst) == 0) return false;
+  sleeping.store(0, std::memory_order_seq_cst);
+  futex_wake(sleeping);
   return true;
 }
+
+}  // namespace
+
+bool ring_worker(ChannelHeader& header) noexcept { return wake_sleeper(header.worker_sleeping); }
+bool ring_stream(ChannelHeader& header) noexcept { return wake_sleeper(header.stream_waiting); }
 
 void wait_for_submission(ChannelHeader& header, std::uint64_t head, std::uint32_t spin) noexcept {
   for (std::uint32_t i = 0; i < spin; ++i) {
@@ -53,9 +56,22 @@ void wait_for_submission(ChannelHeader& header, std::uint64_t head, std::uint32_
   futex_wait(header.worker_sleeping, 1);
 }
 
-bool prepare_supervisor_sleep(ChannelHeader& header, std::uint64_t consumed) noexcept {
+void wait_for_stream_room(ChannelHeader& header, std::uint64_t consumed, std::uint64_t position) noexcept {
+  header.stream_waiting.store(1, std::memory_order_seq_cst);
+  if (header.stream_consumed.load(std::memory_order_seq_cst) != consumed ||
+      header.cancel.load(std::memory_order_seq_cst) == position + 1) {
+    header.stream_waiting.store(0, std::memory_order_relaxed);  // a stale 1 would only cost a needless wake
+    return;
+  }
+  futex_wait(header.stream_waiting, 1);
+}
+
+bool prepare_supervisor_sleep(ChannelHeader& header, std::uint64_t consumed, std::uint64_t stream_seen) noexcept {
   header.supervisor_sleeping.store(1, std::memory_order_seq_cst);
-  if (header.completion_tail.load(std::memory_order_seq_cst) == consumed) return true;
+  if (header.completion_tail.load(std::memory_order_seq_cst) == consumed &&
+      header.stream_produced.load(std::memory_order_seq_cst) == stream_seen) {
+    return true;
+  }
   supervisor_awake(header);
   return false;
 }

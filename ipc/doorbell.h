@@ -18,6 +18,9 @@
 //
 // seq_cst accesses instead of atomic_thread_fence: same code on x86, and ThreadSanitizer understands it.
 //
+// The same between a worker that waits for room in the stream ring and the supervisor that makes some, or asks
+// the job to stop: stream_waiting is the sleeper word, stream_consumed and cancel are what is looked at once more.
+//
 // What if the other side dies
 //   worker asleep, supervisor dies      PR_SET_PDEATHSIG kills the worker.
 //   supervisor asleep, worker dies      its pidfd becomes readable in the same epoll set.
@@ -45,13 +48,21 @@ bool ring_worker(ChannelHeader& header) noexcept;
 // spuriously; the caller looks again. `spin`: looks this many times before it sleeps.
 void wait_for_submission(ChannelHeader& header, std::uint64_t head, std::uint32_t spin) noexcept;
 
-// Supervisor, before it goes to wait for the eventfd: true when it may sleep, false when completions
-// are there already (its word is then down again).
-[[nodiscard]] bool prepare_supervisor_sleep(ChannelHeader& header, std::uint64_t consumed) noexcept;
+// Worker: sleeps until the bytes consumed of the stream ring are not `consumed`, or the job at `position` is asked
+// to stop. May return spuriously; the caller looks again.
+void wait_for_stream_room(ChannelHeader& header, std::uint64_t consumed, std::uint64_t position) noexcept;
+// Supervisor, after StreamConsumer::pop or after changing `cancel`: wakes the worker if it waits for that.
+// Returns whether a system call was made.
+bool ring_stream(ChannelHeader& header) noexcept;
+
+// Supervisor, before it goes to wait for the eventfd: true when it may sleep, false when completions, or bytes in
+// the stream ring beyond those `stream_seen`, are there already (its word is then down again).
+[[nodiscard]] bool prepare_supervisor_sleep(ChannelHeader& header, std::uint64_t consumed,
+                                            std::uint64_t stream_seen) noexcept;
 // Supervisor, when it is awake for whatever reason.
 void supervisor_awake(ChannelHeader& header) noexcept;
 
-// Worker, after complete: writes the eventfd if the supervisor sleeps. Returns whether it did.
+// Worker, after complete, or StreamProducer::put: writes the eventfd if the supervisor sleeps. Returns whether it did.
 bool ring_supervisor(ChannelHeader& header, int eventfd) noexcept;
 
 }  // namespace quern::ipc

@@ -73,6 +73,7 @@ struct Submission {
   bool body_in_fd = false;
   std::uint8_t shared_buffers = 0;
   bool output_file = false;
+  bool stream = false;
 };
 
 // Supervisor's side. One thread.
@@ -96,6 +97,7 @@ class SubmissionProducer {
     descriptor.body_in_fd = submission.body_in_fd ? 1 : 0;
     descriptor.shared_buffers = submission.shared_buffers;
     descriptor.output_file = submission.output_file ? 1 : 0;
+    descriptor.stream = submission.stream ? 1 : 0;
     descriptor.word.store(slot_word(next_, SlotState::kReady), std::memory_order_relaxed);
     ++next_;
     channel_->header().submission_tail.store(next_, std::memory_order_seq_cst);
@@ -159,7 +161,8 @@ class SubmissionConsumer {
                                   .fd_count = descriptor.fd_count,
                                   .body_in_fd = descriptor.body_in_fd != 0,
                                   .shared_buffers = descriptor.shared_buffers,
-                                  .output_file = descriptor.output_file != 0};
+                                  .output_file = descriptor.output_file != 0,
+                                  .stream = descriptor.stream != 0};
     return claim;
   }
 

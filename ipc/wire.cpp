@@ -233,7 +233,8 @@ void encode_submit_head(ByteWriter& out, std::string_view kind, const JobOptions
   out.number(static_cast<std::uint8_t>(kind.size()));
   out.number(options.priority);
   out.number(static_cast<std::uint8_t>((options.no_wait ? kSubmitNoWait : 0) |
-                                       (options.want_progress ? kSubmitWantProgress : 0)));
+                                       (options.want_progress ? kSubmitWantProgress : 0) |
+                                       (options.stream ? kSubmitStream : 0)));
   out.number(std::uint8_t{0});
   const std::size_t length_at = out.size();
   out.number(std::uint32_t{0});
@@ -277,6 +278,7 @@ Result<std::optional<Submit>> decode_submit_head(ByteSpan begun) {
   if (!in.ok()) return std::optional<Submit>();
   submit.options.no_wait = (flags & kSubmitNoWait) != 0;
   submit.options.want_progress = (flags & kSubmitWantProgress) != 0;
+  submit.options.stream = (flags & kSubmitStream) != 0;
   const auto options = for_each_option(option_fields, [&](Tag tag, ByteSpan value) {
     switch (tag) {
       case Tag::kQueueTimeoutMs: return take_number<std::uint32_t>(value, submit.options.queue_timeout_ms);

@@ -72,6 +72,7 @@ enum class FrameType : std::uint8_t {
   kAdmin = 13,     // C->S, on admin.sock only
   kBuffer = 14,    // C->S, create, attach or release a shared buffer
   kAttached = 15,  // S->C, the answer to kBuffer
+  kChunk = 16,     // S->C, for jobs submitted with kSubmitStream: the next bytes of the result's first part
 };
 
 struct FrameHeader {
@@ -131,7 +132,7 @@ void encode_welcome(Buffer& out, const Welcome& welcome);
 enum class Place : std::uint8_t {
   kInline = 0,
   kFd = 1,         // the n-th such part is the n-th descriptor of the frame
-  kElsewhere = 2,  // of a result: it was written to the client's file
+  kElsewhere = 2,  // of a result: it was written to the client's file, or came in CHUNK frames
 };
 struct Part {
   std::string_view name{};
@@ -149,12 +150,14 @@ void encode_parts(ByteWriter& out, std::span<const Part> parts);
 
 inline constexpr std::uint8_t kSubmitNoWait = 1;  // refuse with busy instead of waiting for a place
 inline constexpr std::uint8_t kSubmitWantProgress = 2;
+inline constexpr std::uint8_t kSubmitStream = 4;  // CHUNK frames with the result's first part, as it is made
 
 // Limits a client may set on a job; absent means the pool's own. The pool's maxima always hold.
 struct JobOptions {
   std::uint8_t priority = kPriorityDefault;
   bool no_wait = false;
   bool want_progress = false;
+  bool stream = false;
   std::optional<std::uint32_t> queue_timeout_ms{};
   std::optional<std::uint32_t> run_timeout_ms{};
   std::optional<std::uint32_t> deadline_ms{};  // from acceptance to answer

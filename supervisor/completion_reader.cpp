@@ -65,7 +65,7 @@ bool CompletionReader::read_result(const ipc::Completion& completion, const Job&
         checked.data = extent.subspan(part.offset, static_cast<std::size_t>(part.bytes));
         break;
       case wire::Place::kElsewhere:
-        if (i > 0 || !job.output_file) return false;
+        if (i > 0 || (!job.output_file && (!job.stream || part.bytes != job.streamed_bytes))) return false;
         break;
       default: return false;
     }

@@ -66,6 +66,11 @@ class JobClient {
   virtual void on_result(Job& job, const wire::ResultInfo& info, const ResultParts& result) = 0;
   virtual void on_error(Job& job, Error error) = 0;
   virtual void on_progress(Job& job, const wire::Progress& progress) = 0;
+  // Of jobs with `stream`. Whether it takes bytes of the result now; if not, it calls Pool::resume_stream() once it
+  // does. What is left when the job is done is handed up either way.
+  [[nodiscard]] virtual bool takes_stream(const Job& job) = 0;
+  // The next bytes, in two pieces. Valid during the call; a worker may still write to them.
+  virtual void on_stream(Job& job, ipc::ByteSpan first, ipc::ByteSpan second) = 0;
 
  protected:
   ~JobClient() = default;
@@ -85,6 +90,7 @@ struct Job {
   const Kind* kind = nullptr;
   std::uint8_t priority = wire::kPriorityDefault;
   bool want_progress = false;
+  bool stream = false;   // its result's first part goes to the client as it is made
   bool running = false;  // at the front of a worker's ring
   RetryOn retry_on = RetryOn::kCrash;
   std::uint32_t attempts_max = 1;
@@ -102,7 +108,8 @@ struct Job {
   std::int64_t deadline_ns = INT64_MAX;
   std::int64_t expiry_ns = 0;  // when the pool has to look at it next; key of expiry_hook's set
 
-  wire::Progress progress;  // last told to the client
+  wire::Progress progress;           // last told to the client
+  std::uint64_t streamed_bytes = 0;  // handed up; a job of which some were is not tried again
 
   double expected_run_ns = 0;  // of jobs of its kind, when it was accepted
 

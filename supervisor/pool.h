@@ -87,6 +87,10 @@ class Pool final : private WorkerEvents, private FleetEvents {
   // Ends a job early: at once when it has not begun, else by a cooperative stop and the grace period.
   // kClientGone: nobody is told.
   void cancel(Job& job, CauseKind why);
+  // The job's client takes bytes of its result again.
+  void resume_stream(Job& job) {
+    if (job.worker != nullptr) job.worker->resume_stream(job);
+  }
 
   // ---- Operators
 
@@ -129,6 +133,12 @@ class Pool final : private WorkerEvents, private FleetEvents {
   void on_begun(Job& job) override;
   void on_emptied(Worker& worker) override;
   void on_room(Worker& worker) override;
+  [[nodiscard]] bool takes_stream(const Job& job) override {
+    return job.client == nullptr || job.client->takes_stream(job);
+  }
+  void on_stream(Job& job, ipc::ByteSpan first, ipc::ByteSpan second) override {
+    if (job.client != nullptr) job.client->on_stream(job, first, second);
+  }
   void on_stack(Worker& /*worker*/, Job& /*job*/) override { stack_ready_.notify_all(); }
   void on_serving(Worker& worker) override;
   void on_retiring(Worker& worker) override;

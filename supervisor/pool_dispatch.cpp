@@ -147,10 +147,14 @@ void Pool::settle_dead(Job& job, bool begun, pid_t worker_pid, Cause cause) {
     fail(job, stopped_early(job));
   } else {
     const bool memory = cause.kind == CauseKind::kOutOfMemory;
-    fail(job, {.code = memory ? ErrorCode::kOutOfMemory : ErrorCode::kWorkerCrashed,
-               .message = fmt::format("the worker died on attempt {} of {}; {}", job.attempts, job.attempts_max,
+    std::string message = fmt::format("the worker died on attempt {} of {}; {}", job.attempts, job.attempts_max,
                                       memory ? "the job needs more memory than its pool grants (memory_bytes_max)"
-                                             : "the input or the job module is at fault"),
+                                             : "the input or the job module is at fault");
+    if (job.streamed_bytes > 0) {
+      message += fmt::format("; it is not run again, as {} bytes of its result were on their way", job.streamed_bytes);
+    }
+    fail(job, {.code = memory ? ErrorCode::kOutOfMemory : ErrorCode::kWorkerCrashed,
+               .message = std::move(message),
                .cause = cause});
   }
 }
@@ -159,6 +163,7 @@ void Pool::settle_dead(Job& job, bool begun, pid_t worker_pid, Cause cause) {
 // Requires: the job is in neither the queue nor a worker.
 bool Pool::try_again(Job& job, CauseKind cause) {
   if (job.attempts >= job.attempts_max || job.client == nullptr || mode_ == Mode::kStopping) return false;
+  if (job.streamed_bytes > 0) return false;  // what its client has of it can't be taken back
   if (!may_retry(job.retry_on, cause)) return false;
   if (job.stop != CauseKind::kNone && job.stop != CauseKind::kRunTimeout) return false;
   ++facts_.retried;

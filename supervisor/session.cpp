@@ -128,6 +128,7 @@ asio::awaitable<void> Session::write_answers() {
     if (!sent || *sent == ipc::IoStatus::kClosed) co_return;
     account_answers();
     relieved_.notify_all();
+    if (streams_wait_) resume_streams();
     if (*sent == ipc::IoStatus::kWouldBlock) {
       co_await socket_.async_wait(Socket::wait_write, asio::redirect_error(asio::use_awaitable, failure));
       if (failure) co_return;

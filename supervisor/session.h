@@ -106,6 +106,8 @@ class Session final : public JobClient {
   void on_result(Job& job, const wire::ResultInfo& info, const ResultParts& result) override;
   void on_error(Job& job, Error error) override;
   void on_progress(Job& job, const wire::Progress& progress) override;
+  [[nodiscard]] bool takes_stream(const Job& job) override;
+  void on_stream(Job& job, ipc::ByteSpan first, ipc::ByteSpan second) override;
 
   // run()'s concurrent parts; the first to end ends the session
   [[nodiscard]] boost::asio::awaitable<void> read_requests();
@@ -164,6 +166,7 @@ class Session final : public JobClient {
   void send_text(std::uint64_t request_id, std::string_view text);
   void send_inline_result(Job& job, const wire::ResultInfo& info, const ResultParts& result);
   void send_fd_result(Job& job, const wire::ResultInfo& info, const ResultParts& result);
+  void resume_streams();
   void forget(const Job& job);
 
   boost::asio::io_context& io_;
@@ -199,6 +202,7 @@ class Session final : public JobClient {
   std::int64_t connected_ns_;
   std::int64_t taken_ns_ = 0;  // the client last took bytes of its answers, or they began to wait
   std::int64_t active_ns_;     // something last came or went
+  bool streams_wait_ = false;  // one has bytes that this client did not take
   bool consumed_secret_ = false;
   bool greeted_ = false;
   bool accepts_fds_ = false;

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "common/clock.h"
+#include "supervisor/pool.h"
 #include "supervisor/session.h"
 
 namespace quern::supervisor {
@@ -85,6 +86,32 @@ void Session::on_progress(Job& job, const wire::Progress& progress) {
   wire::encode_progress(frame.body(), progress);
   frame.finish();
   out_ready_.notify_all();
+}
+
+// A client that takes its answers slowly makes its own jobs wait, as far as they stream.
+bool Session::takes_stream(const Job& /*job*/) {
+  const bool full = out_.bytes() >= kOutBytesMax / 2 || (host_.answers_budget().exceeded() && !out_.empty());
+  streams_wait_ = streams_wait_ || full;
+  return !full;
+}
+
+void Session::on_stream(Job& job, ipc::ByteSpan first, ipc::ByteSpan second) {
+  const std::size_t bytes = first.size() + second.size();
+  wire::FrameBuilder frame(out_.frame(wire::kHeaderBytes + bytes, {}, job.kind->sensitive), wire::FrameType::kChunk,
+                           job.request_id);
+  frame.body().bytes(first);
+  frame.body().bytes(second);
+  frame.finish();
+  account_answers();
+  out_ready_.notify_all();
+}
+
+void Session::resume_streams() {
+  streams_wait_ = false;
+  for (const auto& [request_id, job] : jobs_) {
+    if (streams_wait_) break;
+    if (job->stream) job->kind->pool->resume_stream(*job);
+  }
 }
 
 void Session::forget(const Job& job) {

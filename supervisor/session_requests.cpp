@@ -34,6 +34,12 @@ Error no_such_kind(std::string_view name) {
       .field = "kind"};
 }
 
+Error one_way_only() {
+  return Error{.code = ErrorCode::kInvalidArgument,
+               .message = "a result is either written to a file or streamed; leave out one of output_file and stream",
+               .field = "stream"};
+}
+
 }  // namespace
 
 Session::Step Session::close_with(const Error& error) {
@@ -163,6 +169,7 @@ Result<std::unique_ptr<Job>> Session::begin_job(const wire::FrameHeader& header,
   }
   if (submit->options.output_file) {
     if (const auto usable = check_output_file(output_file); !usable) return refuse(usable.error());
+    if (submit->options.stream) return refuse(one_way_only());
   }
   auto shared = shared_for(submit->options);
   if (!shared) return refuse(shared.error());
@@ -173,6 +180,7 @@ Result<std::unique_ptr<Job>> Session::begin_job(const wire::FrameHeader& header,
   job->request_id = header.request_id;
   job->fds = std::move(fds);
   job->output_file = std::move(output_file);
+  job->stream = submit->options.stream;
   job->shared = std::move(*shared);
   job->payload_bytes = payload_bytes;
   return job;

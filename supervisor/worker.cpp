@@ -70,6 +70,7 @@ Worker::Worker(asio::io_context& io, ipc::Channel channel, unique_fd channel_fd,
       channel_(std::move(channel)),
       submissions_(channel_),
       completions_(channel_),
+      stream_(channel_),
       jobs_(channel_.geometry().slots, nullptr),
       wipe_(channel_.geometry().slots, 0),
       eventfd_(io, eventfd.release()),
@@ -175,7 +176,8 @@ Result<bool> Worker::publish(Job& job, std::int64_t now_ns) {
       .body_bytes = static_cast<std::uint32_t>(job.body_bytes()),
       .fd_count = static_cast<std::uint16_t>(job.fds.size() + job.shared.size() + (job.output_file ? 1 : 0)),
       .shared_buffers = static_cast<std::uint8_t>(job.shared.size()),
-      .output_file = job.output_file.valid()};
+      .output_file = job.output_file.valid(),
+      .stream = job.stream};
   const auto input = channel_.input(position);
   if (job.body_fd_bytes == 0 && job.body.size() <= input.size()) {
     std::memcpy(input.data(), job.body.data(), job.body.size());
@@ -229,7 +231,8 @@ bool Worker::revoke(Job& job) noexcept {
 }
 
 void Worker::request_stop(const Job& job) noexcept {
-  channel_.header().cancel.store(job.position + 1, std::memory_order_relaxed);  // a hint, polled
+  channel_.header().cancel.store(job.position + 1, std::memory_order_seq_cst);  // a hint, polled
+  ipc::ring_stream(channel_.header());                                          // where it may wait, instead of polling
 }
 
 Job* Worker::running() const noexcept {
@@ -270,7 +273,8 @@ asio::awaitable<void> Worker::watch_completions() {
   for (;;) {
     const Turn turn = drain();
     if (turn == Turn::kCorrupt) co_return;  // killed; the pidfd tells when it is gone
-    if (turn == Turn::kMore || !ipc::prepare_supervisor_sleep(header, completions_.consumed())) {
+    if (!pass_on_stream()) co_return kill({CauseKind::kChannelCorrupt, 0});
+    if (turn == Turn::kMore || !ipc::prepare_supervisor_sleep(header, completions_.consumed(), stream_.seen())) {
       co_await asio::post(asio::use_awaitable);  // others have their turn
       continue;
     }
@@ -303,6 +307,7 @@ Worker::Turn Worker::drain() {
 bool Worker::deliver(const ipc::Completion& completion) {
   const std::uint32_t slot = channel_.slot(completion.position);
   Job* job = jobs_[slot];
+  if (job != nullptr && job->stream && !pass_on_stream(*job, true)) return false;
   const auto answer = answers_.read(completion, job);
   if (!answer) return false;
   jobs_[slot] = nullptr;
@@ -317,6 +322,37 @@ bool Worker::deliver(const ipc::Completion& completion) {
   completions_.pop();
   announce_running();
   return true;
+}
+
+// A turn's share of what the running job has made of its result.
+bool Worker::pass_on_stream() {
+  Job* job = running();
+  if (job != nullptr && job->stream) return pass_on_stream(*job, false);
+  return stream_.look(UINT64_MAX).has_value();
+}
+
+// `all`: although the client does not take it now. False: the worker lied.
+bool Worker::pass_on_stream(Job& job, bool all) {
+  const auto bytes = stream_.look(job.position);
+  if (!bytes || bytes->size() > job.result_bytes_max - job.streamed_bytes) return false;
+  if (bytes->size() == 0 || (!all && !events_.takes_stream(job))) return true;
+  job.streamed_bytes += bytes->size();
+  events_.on_stream(job, bytes->first, bytes->second);
+  if (job.kind->sensitive) wipe(*bytes);
+  stream_.pop(bytes->size());
+  ipc::ring_stream(channel_.header());
+  return true;
+}
+
+void Worker::resume_stream(Job& job) {
+  if (state_ == State::kDead || running() != &job || pass_on_stream(job, false)) return;
+  kill({CauseKind::kChannelCorrupt, 0});
+}
+
+void Worker::wipe(const ipc::StreamConsumer::Bytes& taken) noexcept {
+  std::byte* ring = channel_.stream().data();
+  ::explicit_bzero(ring + (taken.first.data() - ring), taken.first.size());
+  ::explicit_bzero(ring, taken.second.size());
 }
 
 // The slot is ours between consuming its completion and publishing its next position.

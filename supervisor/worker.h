@@ -25,6 +25,7 @@
 #include "ipc/channel.h"
 #include "ipc/completion_ring.h"
 #include "ipc/control.h"
+#include "ipc/stream_ring.h"
 #include "ipc/submission_ring.h"
 #include "supervisor/async_event.h"
 #include "supervisor/cgroup.h"
@@ -43,6 +44,9 @@ class WorkerEvents {
   virtual void on_begun(Job& job) = 0;
   // All that the worker was given was taken back, and it has not passed over that yet.
   virtual void on_emptied(Worker& worker) = 0;
+  // Like JobClient's, of a job that streams its result.
+  [[nodiscard]] virtual bool takes_stream(const Job& job) = 0;
+  virtual void on_stream(Job& job, ipc::ByteSpan first, ipc::ByteSpan second) = 0;
   // The stack asked for with request_stack() is there; stack_of() has it.
   virtual void on_stack(Worker& /*worker*/, Job& /*job*/) {}
   // A turn of answers is over; there may be room for more jobs.
@@ -100,6 +104,8 @@ class Worker {
   [[nodiscard]] bool passed_over() const noexcept { return completions_.consumed() >= emptied_; }
   // Raises the cancel word for a running job.
   void request_stop(const Job& job) noexcept;
+  // The job's client takes bytes of its result again.
+  void resume_stream(Job& job);
   [[nodiscard]] bool begun(const Job& job) const noexcept { return submissions_.begun(job.position); }
   // The job at the front of the ring, before which there are none but revoked ones; or null.
   [[nodiscard]] Job* running() const noexcept;
@@ -143,7 +149,10 @@ class Worker {
   enum class Turn { kIdle, kMore, kCorrupt };
   Turn drain();
   [[nodiscard]] bool deliver(const ipc::Completion& completion);
+  [[nodiscard]] bool pass_on_stream();
+  [[nodiscard]] bool pass_on_stream(Job& job, bool all);
   void wipe(std::uint64_t position) noexcept;
+  void wipe(const ipc::StreamConsumer::Bytes& taken) noexcept;
   void end_deaf() noexcept;
   void announce_running();
   void announce_stack();
@@ -153,6 +162,7 @@ class Worker {
   ipc::Channel channel_;
   ipc::SubmissionProducer submissions_;
   ipc::CompletionConsumer completions_;
+  ipc::StreamConsumer stream_;
   std::vector<Job*> jobs_;          // by slot; null: free, or revoked
   std::vector<std::uint8_t> wipe_;  // by slot: what lies there is secret
   std::unique_ptr<Process> process_;

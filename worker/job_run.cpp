@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "common/clock.h"
+#include "worker/file_output.h"
 #include "worker/job_error.h"
 #include "worker/memory_note.h"
 #include "worker/sdk/params.h"
@@ -41,8 +42,8 @@ ipc::ResultPart table_row(std::string_view name, std::uint64_t bytes, wire::Plac
 
 }  // namespace
 
-JobRun::JobRun(const ipc::Channel& channel, int control, std::span<const sdk::Kind* const> kinds)
-    : channel_(channel), control_(control), kinds_(kinds) {}
+JobRun::JobRun(const ipc::Channel& channel, int control, int eventfd, std::span<const sdk::Kind* const> kinds)
+    : channel_(channel), control_(control), kinds_(kinds), stream_(channel, eventfd) {}
 
 ipc::Completion JobRun::run(const ipc::SubmissionConsumer::Claim& claim) {
   position_ = claim.position;
@@ -55,7 +56,7 @@ ipc::Completion JobRun::run(const ipc::SubmissionConsumer::Claim& claim) {
     publish_result(completion);
   } catch (...) {
     Error error = error_of_current_exception();
-    file_output_.reset();
+    direct_.reset();
     outputs_.clear();  // what is half done makes room first: the reason may be that there is none
     publish_error(completion, std::move(error));
   }
@@ -197,16 +198,14 @@ sdk::Output& JobRun::output(std::string_view part_name) {
   if (part_name.size() > ipc::kResultPartNameBytesMax) {
     throw sdk::JobError(sdk::JobErrorCode::kInternal, "a result part's name is longer than 47 bytes");
   }
-  if (submission_.output_file && !file_output_) {
-    return file_output_.emplace(part_name, fds_.fds.back().get(), submission_.result_bytes_max);
-  }
-  if (outputs_.size() + (file_output_ ? 1 : 0) >= ipc::kResultPartsMax) {
+  if (first_part_is_direct() && !direct_) return begin_direct(part_name);
+  if (outputs_.size() + (direct_ ? 1 : 0) >= ipc::kResultPartsMax) {
     throw sdk::JobError(sdk::JobErrorCode::kTooLarge,
                         fmt::format("a result has at most {} parts", ipc::kResultPartsMax));
   }
   const std::span<std::byte> extent = channel_.output(position_);
-  std::size_t taken = 0;                                         // of the extent, from its beginning
-  std::uint64_t used = file_output_ ? file_output_->size() : 0;  // of what the job may produce
+  std::size_t taken = 0;                               // of the extent, from its beginning
+  std::uint64_t used = direct_ ? direct_->size() : 0;  // of what the job may produce
   for (JobOutput& earlier : outputs_) {
     earlier.give_back_room();
     used += earlier.size();
@@ -215,6 +214,15 @@ sdk::Output& JobRun::output(std::string_view part_name) {
     taken = std::min((end + kPartAlignment - 1) / kPartAlignment * kPartAlignment, extent.size());
   }
   return outputs_.emplace_back(part_name, extent.subspan(taken), submission_.result_bytes_max - used);
+}
+
+DirectOutput& JobRun::begin_direct(std::string_view part_name) {
+  if (submission_.output_file) {
+    direct_ = std::make_unique<FileOutput>(part_name, fds_.fds.back().get(), submission_.result_bytes_max);
+  } else {
+    direct_ = std::make_unique<StreamOutput>(part_name, stream_, position_, submission_.result_bytes_max);
+  }
+  return *direct_;
 }
 
 void JobRun::forward(const sdk::InputPart& input, std::string_view part_name) {
@@ -246,10 +254,10 @@ void JobRun::publish_result(ipc::Completion& completion) {
   const auto table = channel_.result_parts(position_);
   std::uint32_t parts = 0;
   std::vector<int> fds;
-  if (submission_.output_file) {
-    if (!file_output_) (void)output({});  // a job without a result: its file is empty
-    file_output_->finish();
-    table[parts++] = table_row(file_output_->name(), file_output_->size(), wire::Place::kElsewhere);
+  if (first_part_is_direct()) {
+    if (!direct_) (void)begin_direct({});  // a job without a result: its file is empty
+    direct_->finish();
+    table[parts++] = table_row(direct_->name(), direct_->size(), wire::Place::kElsewhere);
   }
   for (JobOutput& output : outputs_) {
     output.finish();
@@ -298,7 +306,8 @@ void JobRun::clean_up(bool sensitive) noexcept {
   input_fds_.clear();
   parts_.clear();
   mappings_.clear();
-  file_output_.reset();
+  if (sensitive && direct_) direct_->wipe();
+  direct_.reset();
   outputs_.clear();
   fds_.fds.clear();
 }

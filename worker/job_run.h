@@ -10,6 +10,7 @@
 #include <boost/json/object.hpp>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -20,16 +21,18 @@
 #include "ipc/memfd.h"
 #include "ipc/submission_ring.h"
 #include "ipc/wire.h"
-#include "worker/file_output.h"
+#include "worker/direct_output.h"
 #include "worker/job_output.h"
 #include "worker/sdk/job.h"
+#include "worker/stream_output.h"
 #include "worker/wiping_memory.h"
 
 namespace quern::worker {
 
 class JobRun final : public sdk::Job {
  public:
-  JobRun(const ipc::Channel& channel, int control, std::span<const sdk::Kind* const> kinds);
+  // `control`, `eventfd`: the worker's ends, borrowed.
+  JobRun(const ipc::Channel& channel, int control, int eventfd, std::span<const sdk::Kind* const> kinds);
 
   // Runs the claimed job and returns its completion; never throws for what a module does. Result
   // descriptors have been sent when it returns.
@@ -56,6 +59,8 @@ class JobRun final : public sdk::Job {
   void read_shared();
   void check_input_count(const sdk::Kind& kind) const;
   [[nodiscard]] std::size_t part_fds() const noexcept;
+  [[nodiscard]] bool first_part_is_direct() const noexcept { return submission_.output_file || submission_.stream; }
+  [[nodiscard]] DirectOutput& begin_direct(std::string_view part_name);
   void publish_result(ipc::Completion& completion);
   void publish_error(ipc::Completion& completion, Error error);
   void clean_up(bool sensitive) noexcept;
@@ -75,8 +80,10 @@ class JobRun final : public sdk::Job {
   std::vector<int> input_fds_;  // by input; -1: inline. Borrowed from fds_.
   std::vector<SharedView> shared_;
   std::vector<ipc::Mapping> mappings_;
-  std::optional<FileOutput> file_output_;  // the first part, when the client gave a file for it
-  std::deque<JobOutput> outputs_;          // a deque: module's references stay valid while parts are added
+  StreamEnd stream_;
+  std::unique_ptr<DirectOutput>
+      direct_;                     // the first part, when the client gave a file for it or takes it as it is made
+  std::deque<JobOutput> outputs_;  // a deque: module's references stay valid while parts are added
   ipc::ControlMessage fds_;
   std::vector<std::byte> error_body_;
 };

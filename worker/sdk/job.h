@@ -148,6 +148,11 @@ class Output {
 
   virtual void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
+
+  // Passes on at once what was committed, to a client that takes the result as it is made; otherwise it would go
+  // when there are 16 KiB of it. For any other client it does nothing. A client that does not keep up makes this,
+  // prepare, commit and write wait, for as long as the job may run.
+  virtual void flush() {}
 };
 
 class Job {

@@ -153,7 +153,8 @@ std::optional<Answer> FakeWorker::answer() {
       return answer;
     }
     if (dead) return std::nullopt;
-    if (!ipc::prepare_supervisor_sleep(channel_.channel.header(), completions_.consumed())) continue;
+    ipc::ChannelHeader& header = channel_.channel.header();
+    if (!ipc::prepare_supervisor_sleep(header, completions_.consumed(), header.stream_produced.load())) continue;
     pollfd waiting[] = {{.fd = eventfd_.get(), .events = POLLIN, .revents = 0},
                         {.fd = pidfd_.get(), .events = POLLIN, .revents = 0}};
     if (::poll(waiting, 2, kLimitMs) == 0) throw std::runtime_error("no answer came");

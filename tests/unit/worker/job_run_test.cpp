@@ -36,7 +36,7 @@ class Jobs : public ::testing::Test {
     return run_published();
   }
   Answer run_published() {
-    if (!job_) job_.emplace(channel_.channel, control_.child.get(), pointers_);
+    if (!job_) job_.emplace(channel_.channel, control_.child.get(), -1, pointers_);
     const ipc::Completion completion = job_->run(consumer_.claim().value());
     return test::read_answer(channel_.channel, completion, control_.supervisor.get());
   }

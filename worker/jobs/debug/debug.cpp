@@ -184,18 +184,28 @@ void fork_children(sdk::Job& job) {
   job.output().write(fmt::format("{}\n", job.integer("children")));
 }
 
+void end_like(sdk::Job& job, std::string_view end) {
+  if (end == "crash") die_by(SIGSEGV);
+  if (end == "fail") throw sdk::JobError(sdk::JobErrorCode::kBadInput, "asked to fail after its result");
+  if (end == "wait") sleep_until(Clock::time_point::max(), &job);
+}
+
 void produce(sdk::Job& job) {
   const auto bytes = static_cast<std::size_t>(job.integer("bytes"));
+  const auto piece_bytes = static_cast<std::size_t>(job.integer("piece_bytes"));
   sdk::Output& output = job.output();
-  constexpr std::size_t kChunk = 1U << 20;
   for (std::size_t done = 0; done < bytes;) {
+    sleep_until(Clock::now() + milliseconds(job.integer("ms")), &job);
     job.throw_if_cancelled();
-    const std::size_t n = std::min(kChunk, bytes - done);
+    const std::size_t n = std::min(piece_bytes, bytes - done);
     const auto room = output.prepare(n);
     for (std::size_t i = 0; i < n; ++i) room[i] = static_cast<std::byte>((done + i) % 251);
     output.commit(n);
+    output.flush();
     done += n;
+    job.progress(done, bytes);
   }
+  end_like(job, job.string("then"));
 }
 
 // Dies between the two halves of what others wait for.
@@ -395,7 +405,19 @@ sdk::Module describe_kinds() {
                        .help = "size of the result",
                        .required = true,
                        .min = 0,
-                       .max = 1e12}},
+                       .max = 1e12},
+                      {.name = "piece_bytes",
+                       .type = ParamType::kInteger,
+                       .help = "made at once",
+                       .fallback = 1 << 20,
+                       .min = 1,
+                       .max = 1e9},
+                      milliseconds_param(0),
+                      {.name = "then",
+                       .type = ParamType::kString,
+                       .help = "what it does once it has made them",
+                       .fallback = "end",
+                       .choices = {"end", "fail", "crash", "wait"}}},
            .input = none,
            .output = "that many bytes",
            .run = produce},
