@@ -28,8 +28,10 @@
 // A full ring: the worker waits (wait_for_stream_room in doorbell.h) until there is room or the job is asked
 // to stop. How long is the client's doing: the supervisor takes bytes only while the client takes its answers.
 //
-// The last bytes: when the worker completes p, what is left of p in the ring is handed up before the
-// completion is. So a worker never waits for a reader after its job is done.
+// The last bytes: before the worker completes p it waits until no more of p is left in the ring than an output
+// extent would hold, and what is left is handed up before the completion is. So a job with a small result does
+// not wait for its reader, and many of them cost no more memory than results that are not streamed. Of a job that
+// failed the rest may be dropped.
 //
 // What if the worker dies here
 //   before the store of produced   the bytes are not there; nobody looks at them.
@@ -94,6 +96,10 @@ class StreamConsumer {
     ByteSpan first{};
     ByteSpan second{};
     [[nodiscard]] std::size_t size() const noexcept { return first.size() + second.size(); }
+    [[nodiscard]] Bytes begin(std::size_t bytes) const noexcept {  // at most so many of them
+      const std::size_t of_first = std::min(bytes, first.size());
+      return {first.first(of_first), second.first(std::min(bytes - of_first, second.size()))};
+    }
   };
   // What is there of `position`, or nothing: the worker lied.
   [[nodiscard]] std::optional<Bytes> look(std::uint64_t position) noexcept {

@@ -66,9 +66,9 @@ class JobClient {
   virtual void on_result(Job& job, const wire::ResultInfo& info, const ResultParts& result) = 0;
   virtual void on_error(Job& job, Error error) = 0;
   virtual void on_progress(Job& job, const wire::Progress& progress) = 0;
-  // Of jobs with `stream`. Whether it takes bytes of the result now; if not, it calls Pool::resume_stream() once it
-  // does. What is left when the job is done is handed up either way.
-  [[nodiscard]] virtual bool takes_stream(const Job& job) = 0;
+  // Of jobs with `stream`. How many bytes of the result it takes now; when it has left some, it calls
+  // Pool::resume_stream() once it takes more. What is left when the job is done, little, is handed up either way.
+  [[nodiscard]] virtual std::size_t stream_room(const Job& job) = 0;
   // The next bytes, in two pieces. Valid during the call; a worker may still write to them.
   virtual void on_stream(Job& job, ipc::ByteSpan first, ipc::ByteSpan second) = 0;
 

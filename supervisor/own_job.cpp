@@ -15,7 +15,7 @@ class Waiter final : public JobClient {
   void on_result(Job& /*job*/, const wire::ResultInfo& info, const ResultParts& /*result*/) override { settle(info); }
   void on_error(Job& /*job*/, Error error) override { settle(std::move(error)); }
   void on_progress(Job& /*job*/, const wire::Progress& /*progress*/) override {}
-  [[nodiscard]] bool takes_stream(const Job& /*job*/) override { return true; }
+  [[nodiscard]] std::size_t stream_room(const Job& /*job*/) override { return SIZE_MAX; }
   void on_stream(Job& /*job*/, ipc::ByteSpan /*first*/, ipc::ByteSpan /*second*/) override {}
 
   boost::asio::awaitable<Result<wire::ResultInfo>> answer() {

@@ -133,8 +133,8 @@ class Pool final : private WorkerEvents, private FleetEvents {
   void on_begun(Job& job) override;
   void on_emptied(Worker& worker) override;
   void on_room(Worker& worker) override;
-  [[nodiscard]] bool takes_stream(const Job& job) override {
-    return job.client == nullptr || job.client->takes_stream(job);
+  [[nodiscard]] std::size_t stream_room(const Job& job) override {
+    return job.client == nullptr ? SIZE_MAX : job.client->stream_room(job);
   }
   void on_stream(Job& job, ipc::ByteSpan first, ipc::ByteSpan second) override {
     if (job.client != nullptr) job.client->on_stream(job, first, second);

@@ -106,7 +106,7 @@ class Session final : public JobClient {
   void on_result(Job& job, const wire::ResultInfo& info, const ResultParts& result) override;
   void on_error(Job& job, Error error) override;
   void on_progress(Job& job, const wire::Progress& progress) override;
-  [[nodiscard]] bool takes_stream(const Job& job) override;
+  [[nodiscard]] std::size_t stream_room(const Job& job) override;
   void on_stream(Job& job, ipc::ByteSpan first, ipc::ByteSpan second) override;
 
   // run()'s concurrent parts; the first to end ends the session
@@ -202,7 +202,7 @@ class Session final : public JobClient {
   std::int64_t connected_ns_;
   std::int64_t taken_ns_ = 0;  // the client last took bytes of its answers, or they began to wait
   std::int64_t active_ns_;     // something last came or went
-  bool streams_wait_ = false;  // one has bytes that this client did not take
+  bool streams_wait_ = false;  // one may have bytes that this client did not take
   bool consumed_secret_ = false;
   bool greeted_ = false;
   bool accepts_fds_ = false;

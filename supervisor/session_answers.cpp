@@ -88,11 +88,15 @@ void Session::on_progress(Job& job, const wire::Progress& progress) {
   out_ready_.notify_all();
 }
 
-// A client that takes its answers slowly makes its own jobs wait, as far as they stream.
-bool Session::takes_stream(const Job& /*job*/) {
-  const bool full = out_.bytes() >= kOutBytesMax / 2 || (host_.answers_budget().exceeded() && !out_.empty());
-  streams_wait_ = streams_wait_ || full;
-  return !full;
+// A client that takes its answers slowly makes its own jobs wait, as far as they stream. While all clients together
+// take too few, each has a little on its way at a time.
+std::size_t Session::stream_room(const Job& /*job*/) {
+  constexpr std::size_t kLittle = 16U << 10;
+  const bool scarce = host_.answers_budget().exceeded();
+  const bool full = out_.bytes() >= kOutBytesMax / 2 || (scarce && !out_.empty());
+  streams_wait_ = streams_wait_ || full || scarce;
+  if (full) return 0;
+  return scarce ? kLittle : SIZE_MAX;
 }
 
 void Session::on_stream(Job& job, ipc::ByteSpan first, ipc::ByteSpan second) {

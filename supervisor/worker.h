@@ -45,7 +45,7 @@ class WorkerEvents {
   // All that the worker was given was taken back, and it has not passed over that yet.
   virtual void on_emptied(Worker& worker) = 0;
   // Like JobClient's, of a job that streams its result.
-  [[nodiscard]] virtual bool takes_stream(const Job& job) = 0;
+  [[nodiscard]] virtual std::size_t stream_room(const Job& job) = 0;
   virtual void on_stream(Job& job, ipc::ByteSpan first, ipc::ByteSpan second) = 0;
   // The stack asked for with request_stack() is there; stack_of() has it.
   virtual void on_stack(Worker& /*worker*/, Job& /*job*/) {}
@@ -143,17 +143,22 @@ class Worker {
   Worker(boost::asio::io_context& io, ipc::Channel channel, unique_fd channel_fd, unique_fd eventfd,
          unique_fd worker_eventfd, ipc::ControlPair control, std::uint64_t incarnation, WorkerEvents& events);
 
-  [[nodiscard]] boost::asio::awaitable<void> watch_completions();
   [[nodiscard]] boost::asio::awaitable<Cause> gone();
   [[nodiscard]] boost::asio::awaitable<void> until_given_up();
+  void end_deaf() noexcept;
+
+  // worker_answers.cpp
+  [[nodiscard]] boost::asio::awaitable<void> watch_completions();
   enum class Turn { kIdle, kMore, kCorrupt };
   Turn drain();
   [[nodiscard]] bool deliver(const ipc::Completion& completion);
   [[nodiscard]] bool pass_on_stream();
-  [[nodiscard]] bool pass_on_stream(Job& job, bool all);
+  [[nodiscard]] bool pass_on_stream(Job& job);
+  [[nodiscard]] bool pass_on_rest(Job& job, const ipc::Completion& completion);
+  void take(const Job& job, const ipc::StreamConsumer::Bytes& bytes);
+  void hand_up(Job& job, const ipc::StreamConsumer::Bytes& bytes);
   void wipe(std::uint64_t position) noexcept;
   void wipe(const ipc::StreamConsumer::Bytes& taken) noexcept;
-  void end_deaf() noexcept;
   void announce_running();
   void announce_stack();
 

@@ -18,6 +18,11 @@ StreamOutput::StreamOutput(std::string_view part_name, StreamEnd& end, std::uint
   end_.ring.begin(position_);
 }
 
+void StreamOutput::finish() {
+  DirectOutput::finish();
+  wait_for_room(end_.room_at_end);
+}
+
 void StreamOutput::write_out(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const std::size_t n = std::min(bytes.size(), wait_for_room(1));

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <deque>
 #include <fstream>
+#include <memory>
 #include <mutex>
 #include <random>
 #include <sstream>
@@ -32,7 +33,7 @@ constexpr std::size_t kProducedPeriod = 251;
 constexpr std::uint32_t kOverrunMs = 60;
 
 // How often each, of their sum.
-constexpr int kWeights[kContents] = {40, 12, 10, 4, 6, 8, 2, 1, 6, 2, 1, 4, 4};
+constexpr int kWeights[kContents] = {40, 12, 10, 4, 6, 8, 2, 1, 6, 2, 1, 4, 4, 8};
 
 std::string random_bytes(std::mt19937_64& random, std::size_t size) {
   std::string bytes(size, '\0');
@@ -49,6 +50,13 @@ std::size_t random_size(std::mt19937_64& random) {
   if (dice < 6) return random() % 2'000;
   if (dice < 9) return random() % 70'000;
   return random() % 600'000;
+}
+
+// What debug.produce makes.
+std::string produced(std::size_t size) {
+  std::string bytes(size, '\0');
+  for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i % kProducedPeriod);
+  return bytes;
 }
 
 // White space that says a number: it makes parameters differ that mean the same.
@@ -70,9 +78,10 @@ std::string sha256_hex(const std::string& data) {
 struct Planned {
   Content content{};
   Job job{};
-  std::vector<std::string> answer{};  // the parts' bytes
-  std::string failure{};              // the message of a job that fails by itself
-  bool says_attempt = false;          // the answer names the attempt that survived
+  std::vector<std::string> answer{};        // the parts' bytes
+  std::string failure{};                    // the message of a job that fails by itself
+  bool says_attempt = false;                // the answer names the attempt that survived
+  std::shared_ptr<std::string> streamed{};  // what came of a result that is taken as it is made
 };
 
 Planned plan(std::uint64_t seed, std::uint64_t number, bool unique) {
@@ -110,8 +119,7 @@ Planned plan(std::uint64_t seed, std::uint64_t number, bool unique) {
       words("debug.fail", fmt::format(R"({{"message":"{}"}})", planned.failure), "");
       break;
     case Content::kProduce: {
-      std::string bytes(random_size(random), '\0');
-      for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i % kProducedPeriod);
+      const std::string bytes = produced(random_size(random));
       words("debug.produce", fmt::format(R"({{"bytes":{}}})", bytes.size()), bytes);
       break;
     }
@@ -139,6 +147,16 @@ Planned plan(std::uint64_t seed, std::uint64_t number, bool unique) {
       words("debug.sleep", R"({"ms":5})", "slept\n");
       job.options.deadline_ms = 10 + random() % 100;
       break;
+    case Content::kStream: {
+      const std::size_t bytes = 10 * random_size(random);
+      words("debug.produce", fmt::format(R"({{"bytes":{},"piece_bytes":20000}})", bytes), produced(bytes));
+      planned.streamed = std::make_shared<std::string>();
+      job.on_bytes = [streamed = planned.streamed, whole = planned.answer.front()](std::span<const std::byte> piece) {
+        *streamed += ipc::as_text(piece);
+        if (!whole.starts_with(*streamed)) std::abort();  // nothing its job has made, or twice
+      };
+      break;
+    }
     case Content::kCancelled: words("debug.sleep", R"({"ms":200})", "slept\n"); break;
   }
   job.options.priority = static_cast<std::uint8_t>(random() % 10);
@@ -153,6 +171,10 @@ bool is_right(const Planned& planned, const client::JobResult& result) {
   if (planned.says_attempt) {
     return result.parts.size() == 1 &&
            result.parts[0].text() == fmt::format("survived attempt {}\n", result.info.attempts);
+  }
+  if (planned.streamed) {
+    return result.parts.size() == 1 && result.parts[0].elsewhere_bytes() == planned.streamed->size() &&
+           *planned.streamed == planned.answer.front();
   }
   return std::ranges::equal(result.parts, planned.answer,
                             [](const auto& part, const std::string& bytes) { return part.text() == bytes; });

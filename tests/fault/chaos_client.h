@@ -16,21 +16,22 @@
 namespace quern::test {
 
 enum class Content : std::uint8_t {
-  kEcho,      // inline, in a descriptor, several parts
-  kDigest,    // of the other pool
-  kSleep,     // a few milliseconds
-  kProgress,  // with progress asked for
-  kFail,      // an error of the job's own
-  kProduce,   // inline or in a descriptor
-  kCrash,     // dies on its first attempt
-  kExit,      // the same without a signal
-  kOnce,      // an echo with one attempt
-  kOverrun,   // longer than its run timeout, and stops when asked
-  kStubborn,  // the same, and doesn't
-  kHurried,   // a deadline that it may miss
-  kCancelled  // by its client, at some time
+  kEcho,       // inline, in a descriptor, several parts
+  kDigest,     // of the other pool
+  kSleep,      // a few milliseconds
+  kProgress,   // with progress asked for
+  kFail,       // an error of the job's own
+  kProduce,    // inline or in a descriptor
+  kCrash,      // dies on its first attempt
+  kExit,       // the same without a signal
+  kOnce,       // an echo with one attempt
+  kOverrun,    // longer than its run timeout, and stops when asked
+  kStubborn,   // the same, and doesn't
+  kHurried,    // a deadline that it may miss
+  kCancelled,  // by its client, at some time
+  kStream      // its result taken as it is made
 };
-inline constexpr int kContents = 13;
+inline constexpr int kContents = 14;
 
 // One request and what became of it.
 struct Entry {

@@ -161,6 +161,27 @@ class Attack {
     pause_ms(20);  // for others to feel it
   }
 
+  // Says of the stream ring what can't be, and changes what it says while it is read.
+  void stream() {
+    for (std::uint64_t times = 1 + upto(200); times > 0; --times) {
+      const std::uint64_t produced = header_.stream_produced.load();
+      const std::array<std::uint64_t, 8> lies{produced + 1,
+                                              produced + upto(ipc::kStreamBytes),
+                                              produced + upto(ipc::kStreamBytes),
+                                              header_.stream_consumed.load() + ipc::kStreamBytes,
+                                              header_.stream_consumed.load() + ipc::kStreamBytes + 1,
+                                              produced - 1,
+                                              0,
+                                              random_()};
+      header_.stream_position.store(chance(4) ? random_() : position_);
+      header_.stream_produced.store(lies[upto(chance(8) ? lies.size() : 4)]);
+      if (chance(4)) header_.stream_waiting.store(static_cast<std::uint32_t>(random_()));
+      if (chance(4)) header_.stream_consumed.store(random_());
+      ring();
+      scribble(geometry_.stream_offset(), geometry_.total_bytes(), upto(20));
+    }
+  }
+
   void doorbell() {
     const std::uint64_t full = UINT64_MAX - 1;
     if (chance(2)) (void)write_doorbell(full);
@@ -214,12 +235,13 @@ class Attack {
       case 9: return doorbell();
       case 10: return flicker();
       case 11: return hang_up();
-      case 12: return deaf();
+      case 12: return stream();
+      case 13: return deaf();
       default: return usurp();
     }
   }
   void several() {
-    for (std::uint64_t count = 1 + upto(4); count > 0; --count) choose(upto(12));
+    for (std::uint64_t count = 1 + upto(4); count > 0; --count) choose(upto(13));
   }
 
   // How it ends: by itself in some way, or by returning to the worker's loop as if nothing were.
@@ -344,9 +366,10 @@ class Attack {
 };
 
 // In the order of Attack::choose.
-const std::vector<std::string> kModes{"words", "descriptors", "completions",      "result_parts", "channel", "tail",
-                                      "forge", "messages",    "descriptor_flood", "doorbell",     "flicker", "hang_up",
-                                      "deaf",  "usurp",       "several"};
+const std::vector<std::string> kModes{
+    "words",    "descriptors",      "completions", "result_parts", "channel", "tail",   "forge",
+    "messages", "descriptor_flood", "doorbell",    "flicker",      "hang_up", "stream", "deaf",
+    "usurp",    "several"};
 
 void scribble(sdk::Job& job) {
   const Place& channel = find_channel(job.input().data());

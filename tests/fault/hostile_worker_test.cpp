@@ -38,8 +38,9 @@ constexpr bool kSanitized = true;
 constexpr bool kSanitized = false;
 #endif
 
-constexpr std::array kModes{"words",    "descriptors",      "completions", "result_parts", "channel", "tail",   "forge",
-                            "messages", "descriptor_flood", "doorbell",    "flicker",      "hang_up", "several"};
+constexpr std::array kModes{"words",   "descriptors", "completions", "result_parts",     "channel",
+                            "tail",    "forge",       "messages",    "descriptor_flood", "doorbell",
+                            "flicker", "hang_up",     "stream",      "several"};
 
 // Far above what a run on a loaded machine shows, far below what anybody would call hanging.
 constexpr auto kNeighbourP99Max = kSanitized ? 2000ms : 250ms;
@@ -206,9 +207,13 @@ class Scene {
 };
 
 Job attack(const char* mode, std::uint64_t seed) {
-  return {.kind = "hostile.scribble",
+  Job job{.kind = "hostile.scribble",
           .params_json = fmt::format(R"({{"mode":"{}","seed":{}}})", mode, seed),
           .parts = {Part::copy("small")}};
+  if (std::string_view(mode) == "stream" || seed % 4 == 0) {
+    job.on_bytes = [](std::span<const std::byte>) {};  // what it says is its own affair
+  }
+  return job;
 }
 
 // One whose bytes come in a descriptor, over the control socket.

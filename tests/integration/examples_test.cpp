@@ -24,7 +24,7 @@ std::string read(const std::string& path) {
 TEST(BufferExamples, ArePrintedInTheDocumentAsTheyAre) {
   const std::string source_dir = QUERN_SOURCE_DIR;
   const std::string document = read(source_dir + "/docs/buffers.md");
-  for (const char* example : {"transfer.cpp", "shared_counter.cpp", "adding_module.cpp"}) {
+  for (const char* example : {"transfer.cpp", "streamed.cpp", "shared_counter.cpp", "adding_module.cpp"}) {
     EXPECT_THAT(document,
                 HasSubstr("```cpp\n" + read(source_dir + "/tests/integration/examples/" + example) + "```\n"));
   }
@@ -43,6 +43,9 @@ TEST(BufferExamples, HandABufferOverAndShareOne) {
   const Ended transfer = Example::run("example_transfer");
   EXPECT_EQ(transfer.exit_code, 0) << transfer.err;
   EXPECT_EQ(transfer.out, "100000000 bytes came back, 0 were copied\n");
+  const Ended streamed = Example::run("example_streamed");
+  EXPECT_EQ(streamed.exit_code, 0) << streamed.err;
+  EXPECT_EQ(streamed.out, "100000000 bytes came\n");
   const Ended shared = Example::run("example_shared_counter");
   EXPECT_EQ(shared.exit_code, 0) << shared.err;
   EXPECT_EQ(shared.out, "the word is 12\nit was 0\n");

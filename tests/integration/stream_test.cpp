@@ -169,6 +169,20 @@ TEST(Stream, WaitsForItsReader) {
 #endif
 }
 
+// Others have used up the memory for answers: a stream goes on for who reads it, a little at a time.
+TEST(Stream, GoesOnWhenMemoryIsScarce) {
+  const Server server("[limits]\nanswers_bytes_max = '1MiB'\n" + debug_pool());
+  RawClient lazy(server);
+  lazy.greet();
+  ASSERT_TRUE(submit_stream(lazy, 1, "debug.produce", produce(50'000'000)));
+  client::Client client = server.connect();
+  const auto streamed = stream(client, {.kind = "debug.produce", .params_json = produce(5'000'000)});
+  ASSERT_TRUE(streamed.result) << to_string(streamed.result.error());
+  EXPECT_EQ(streamed.bytes.size(), 5'000'000U);
+  EXPECT_TRUE(is_produced(streamed.bytes));
+  EXPECT_EQ(receive_stream(lazy, 1).bytes.size(), 50'000'000U);
+}
+
 TEST(Stream, ThatNobodyReadsEndsWithItsClient) {
   const Server server("[limits]\nwrite_timeout_ms = 200\n" + debug_pool());
   RawClient reader(server);

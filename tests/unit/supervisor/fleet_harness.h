@@ -60,7 +60,7 @@ class FleetHarness final : public WorkerEvents, public FleetEvents {
   void on_answer(Worker&, Job& job, const WorkerAnswer& answer) override { answers[job.id] = answer.error; }
   void on_begun(Job& job) override { job.running = true; }
   void on_emptied(Worker& /*worker*/) override {}
-  bool takes_stream(const Job& /*job*/) override { return true; }
+  std::size_t stream_room(const Job& /*job*/) override { return SIZE_MAX; }
   void on_stream(Job& /*job*/, ipc::ByteSpan /*first*/, ipc::ByteSpan /*second*/) override {}
   void on_stack(Worker& worker, Job& job) override { have_stack = worker.stack_of(job, stack); }
   void on_room(Worker&) override {}
