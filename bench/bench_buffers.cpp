@@ -28,47 +28,15 @@
 namespace {
 
 using namespace quern;
+using bench::Clock;
+using bench::Contender;
+using bench::ms_since;
 using bench::PeerProcess;
-using Clock = std::chrono::steady_clock;
+using bench::race;
 
 constexpr std::size_t kBytes = 100U << 20;
 constexpr std::size_t kPageBytes = 4096;
 constexpr int kRounds = 15;
-
-double ms_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
-
-// What is measured, under a name; each round calls it once and notes what it returns, in `unit`s.
-struct Contender {
-  std::string label;
-  std::function<std::optional<double>()> measure;
-  std::vector<double> samples{};
-};
-
-void race(std::vector<Contender>& contenders, int rounds) {
-  for (int round = 0; round < rounds; ++round) {
-    for (Contender& each : contenders) {
-      if (const auto sample = each.measure()) each.samples.push_back(*sample);
-    }
-  }
-}
-
-void print(const std::vector<Contender>& contenders, std::string_view unit) {
-  std::vector<double> first = contenders.front().samples;
-  const double floor = bench::percentile(first, 0.5);
-  for (const Contender& each : contenders) {
-    std::vector<double> samples = each.samples;
-    if (samples.empty()) {
-      fmt::print("  {:<58} not measured\n", each.label);
-      continue;
-    }
-    const double median = bench::percentile(samples, 0.5);
-    fmt::print("  {:<58} {:9.3f} {}   (best {:9.3f})   {:7.2f} x the first\n", each.label, median, unit,
-               *std::ranges::min_element(samples), median / floor);
-  }
-  fmt::print("\n");
-}
 
 template <class T>
 T must(Result<T> result) {
@@ -270,6 +238,18 @@ void bench_socket(const bench::BenchServer& server) {
            plain.echo(there, back);
            return rate(ms_since(start));
          }},
+        {"quern, client library: copied into a memfd, streamed back",
+         [&] {
+           const auto start = Clock::now();
+           std::span<std::byte> room = back;
+           client::Job job{.kind = "debug.echo", .parts = {client::Part::copy(there)}};
+           job.on_bytes = [&](std::span<const std::byte> piece) {
+             std::ranges::copy(piece, room.begin());
+             room = room.subspan(piece.size());
+           };
+           (void)must(library.run(std::move(job)));
+           return rate(ms_since(start));
+         }},
         {"quern, client library: copied into a memfd, back by one", [&] {
            const auto start = Clock::now();
            const auto result = must(library.run({.kind = "debug.echo", .parts = {client::Part::copy(there)}}));
@@ -279,7 +259,36 @@ void bench_socket(const bench::BenchServer& server) {
          }}};
     race(contenders, kRounds);
     fmt::print("{} MB through a Unix socket and back\n", bytes >> 20);
-    print(contenders, "GB/s");
+    print(contenders, "GB/s", bench::Better::kMore);
+  }
+}
+
+// ---- Where a part's bytes go ---------------------------------------------------------------------------
+//
+// Inside the frame (and from there through the arena, as far as it fits an extent), or in a memfd: where one
+// becomes cheaper than the other is client::kInlineBytesMax.
+
+void bench_places(const bench::BenchServer& server) {
+  constexpr int kTrips = 500;
+  for (std::size_t kib = 4; kib <= 1024; kib *= 2) {
+    const std::vector<std::byte> there(kib << 10, std::byte{7});
+    std::vector<std::byte> back(there.size());
+    bench::PlainClient plain(server.socket_path());
+    const auto us = [](Clock::time_point start) { return 1000 * ms_since(start); };
+    std::vector<Contender> contenders{{"in the frame",
+                                       [&] {
+                                         const auto start = Clock::now();
+                                         plain.echo(there, back);
+                                         return us(start);
+                                       }},
+                                      {"in a memfd, made for it and sealed", [&] {
+                                         const auto start = Clock::now();
+                                         plain.echo_by_memfd(there, back);
+                                         return us(start);
+                                       }}};
+    race(contenders, kTrips);
+    fmt::print("{} KiB there, and back in the frame ({} trips, interleaved, medians)\n", kib, kTrips);
+    print(contenders, "us");
   }
 }
 
@@ -344,5 +353,6 @@ int main() {
   const PeerProcess node(std::vector<std::string>{"node", QUERN_PEERS "/buffers.js"});
   bench_there_and_back(server, node);
   bench_socket(server);
+  bench_places(server);
   bench_taking_turns(server, node);
 }

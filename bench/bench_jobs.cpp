@@ -26,11 +26,11 @@
 namespace {
 
 using namespace quern;
-using Clock = std::chrono::steady_clock;
+
+using bench::Clock;
+using bench::percentile;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-using bench::percentile;
 
 // ---- Round trip ----------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@
 
 #include "client/cli/ping.h"
 #include "ipc/fd_passing.h"
+#include "ipc/memfd.h"
 
 namespace quern::bench {
 
@@ -62,23 +63,45 @@ void PlainClient::noop() {
   read_frame();
 }
 
-void PlainClient::echo(ipc::ByteSpan there, std::span<std::byte> back) {
+namespace {
+
+wire::Buffer echo_head(const wire::Part& part) {
   wire::Buffer head;
-  wire::FrameBuilder frame(head, wire::FrameType::kSubmit, 1);
+  const bool in_fd = part.place == wire::Place::kFd;
+  wire::FrameBuilder frame(head, wire::FrameType::kSubmit, 1, in_fd ? 1 : 0);
   wire::encode_submit_head(frame.body(), "debug.echo", {});
-  const wire::Part part{.bytes = there.size()};
   frame.body().number(std::uint32_t{0});  // no parameters
   wire::encode_parts_table(frame.body(), {&part, 1});
-  frame.finish(there.size());
-  const auto send_all = [&](ipc::ByteSpan bytes) {
-    while (!bytes.empty()) {
-      const auto sent = ipc::send_with_fds(socket_.get(), bytes);
-      if (!sent || sent->status != ipc::IoStatus::kDone) throw std::runtime_error("send");
-      bytes = bytes.subspan(sent->bytes);
-    }
-  };
-  send_all(head);
-  send_all(there);
+  frame.finish(in_fd ? 0 : part.bytes);
+  return head;
+}
+
+}  // namespace
+
+void PlainClient::echo(ipc::ByteSpan there, std::span<std::byte> back) {
+  send(echo_head({.bytes = there.size()}));
+  send(there);
+  read_echo(back);
+}
+
+void PlainClient::echo_by_memfd(ipc::ByteSpan there, std::span<std::byte> back) {
+  const auto memfd = ipc::memfd_from("input", there);
+  if (!memfd) throw std::runtime_error("memfd");
+  const int fds[] = {memfd->get()};
+  send(echo_head({.place = wire::Place::kFd, .bytes = there.size()}), fds);
+  read_echo(back);
+}
+
+void PlainClient::send(ipc::ByteSpan bytes, std::span<const int> fds) {
+  while (!bytes.empty()) {
+    const auto sent = ipc::send_with_fds(socket_.get(), bytes, fds);
+    if (!sent || sent->status != ipc::IoStatus::kDone) throw std::runtime_error("send");
+    bytes = bytes.subspan(sent->bytes);
+    fds = {};
+  }
+}
+
+void PlainClient::read_echo(std::span<std::byte> back) {
   const auto read_exactly = [&](std::span<std::byte> into) {
     while (!into.empty()) {
       const ssize_t n = ::read(socket_.get(), into.data(), into.size());

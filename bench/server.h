@@ -35,9 +35,13 @@ class PlainClient {
   void noop();
   // Runs debug.echo, all of it inside the frames, both ways. `back` takes as many bytes as `there` has.
   void echo(ipc::ByteSpan there, std::span<std::byte> back);
+  // The same with the payload copied into a sealed memfd.
+  void echo_by_memfd(ipc::ByteSpan there, std::span<std::byte> back);
 
  private:
   void read_frame();
+  void send(ipc::ByteSpan bytes, std::span<const int> fds = {});
+  void read_echo(std::span<std::byte> back);
   unique_fd socket_;
   wire::Buffer frame_;
   wire::Buffer in_;
