@@ -38,8 +38,11 @@ void print_machine() {
   std::string line;
   while (std::getline(cpuinfo, line) && !line.starts_with("model name")) {
   }
-  fmt::print("machine: {} cores, {}\n\n", std::thread::hardware_concurrency(),
-             line.size() > 13 ? line.substr(line.find(':') + 2) : "unknown processor");
+  std::string huge_pages;
+  std::getline(std::ifstream("/sys/kernel/mm/transparent_hugepage/shmem_enabled"), huge_pages);
+  fmt::print("machine: {} cores, {}; huge pages in shared memory: {}\n\n", std::thread::hardware_concurrency(),
+             line.size() > 13 ? line.substr(line.find(':') + 2) : "unknown processor",
+             huge_pages.empty() ? "unknown" : huge_pages);
 }
 
 }  // namespace quern::bench

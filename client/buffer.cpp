@@ -8,8 +8,7 @@ namespace quern::client {
 Result<Buffer> Buffer::allocate(std::uint64_t bytes) {
   auto memfd = ipc::create_memfd("buffer", bytes);
   if (!memfd) return memfd.error();
-  if (auto allocated = ipc::allocate_pages(memfd->get(), bytes); !allocated) return allocated.error();
-  auto mapping = ipc::Mapping::map(memfd->get(), bytes, ipc::Access::kReadWrite);
+  auto mapping = ipc::Mapping::map_allocated(memfd->get(), bytes);
   if (!mapping) return mapping.error();
   return Buffer(std::move(*memfd), std::move(*mapping));
 }

@@ -64,10 +64,11 @@ void Client::release_shared(std::uint64_t id) { connection_->release(id); }
 
 Result<SharedBuffer> Client::create_shared(const SharedBufferOptions& options) {
   if (auto checked = check(options.name, options.bytes); !checked) return checked.error();
-  auto memfd = ipc::create_allocated_memfd("shared", options.bytes);
+  auto memfd = ipc::create_memfd("shared", options.bytes);
   if (!memfd) return memfd.error();
-  auto mapping = ipc::Mapping::map(memfd->get(), options.bytes, ipc::Access::kReadWrite);
+  auto mapping = ipc::Mapping::map_allocated(memfd->get(), options.bytes);
   if (!mapping) return mapping.error();
+  if (auto sealed = ipc::seal_size(memfd->get()); !sealed) return sealed.error();
   auto copy = std::make_shared<unique_fd>(::fcntl(memfd->get(), F_DUPFD_CLOEXEC, 0));
   if (!*copy) return system_error("fcntl(F_DUPFD_CLOEXEC)", "shared buffer", errno);
   const auto reply = ask(

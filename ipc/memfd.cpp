@@ -18,17 +18,6 @@ struct BorrowedMappable {
   [[nodiscard]] boost::interprocess::mapping_handle_t get_mapping_handle() const noexcept { return {fd, false}; }
 };
 
-}  // namespace
-
-Result<unique_fd> create_memfd(std::string_view debug_name, std::uint64_t bytes) {
-  const std::string label = "quern-" + std::string(debug_name);
-  unique_fd fd(::memfd_create(label.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd) return system_error("memfd_create", label, errno);
-  if (bytes > 0 && ::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0)
-    return system_error("ftruncate", label, errno);
-  return fd;
-}
-
 Result<void> allocate_pages(int fd, std::uint64_t bytes) {
   if (bytes == 0) return {};
   int status = 0;
@@ -41,14 +30,30 @@ Result<void> allocate_pages(int fd, std::uint64_t bytes) {
   return error;
 }
 
+}  // namespace
+
+Result<unique_fd> create_memfd(std::string_view debug_name, std::uint64_t bytes) {
+  const std::string label = "quern-" + std::string(debug_name);
+  unique_fd fd(::memfd_create(label.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) return system_error("memfd_create", label, errno);
+  if (bytes > 0 && ::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0)
+    return system_error("ftruncate", label, errno);
+  return fd;
+}
+
 Result<unique_fd> create_allocated_memfd(std::string_view debug_name, std::uint64_t bytes) {
   auto fd = create_memfd(debug_name, bytes);
   if (!fd) return fd;
   if (auto allocated = allocate_pages(fd->get(), bytes); !allocated) return allocated.error();
-  if (::fcntl(fd->get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    return system_error("fcntl(F_ADD_SEALS)", debug_name, errno);
-  }
+  if (auto sealed = seal_size(fd->get()); !sealed) return sealed.error();
   return fd;
+}
+
+Result<void> seal_size(int fd) {
+  if (::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    return system_error("fcntl(F_ADD_SEALS)", "memfd", errno);
+  }
+  return {};
 }
 
 Result<void> seal_contents(int fd) {
@@ -102,6 +107,29 @@ Result<Mapping> Mapping::map(int fd, std::uint64_t bytes, Access access) {
     return system_error("mmap", "memfd", failure.get_native_error());
   }
   return mapping;
+}
+
+void advise_huge_pages(std::span<std::byte> memory) noexcept {
+  if (memory.size() >= kHugeBytesMin) (void)::madvise(memory.data(), memory.size(), MADV_HUGEPAGE);
+}
+
+// Through the mapping: fallocate(2) takes huge pages only where nobody has to ask for them.
+Result<Mapping> Mapping::map_allocated(int fd, std::uint64_t bytes) {
+  auto mapping = map(fd, bytes, Access::kReadWrite);
+  if (!mapping || bytes == 0) return mapping;
+  advise_huge_pages(mapping->bytes());
+  int status = 0;
+  do {
+    status = ::madvise(mapping->data(), mapping->size(), MADV_POPULATE_WRITE);
+  } while (status != 0 && errno == EINTR);
+  if (status == 0) return mapping;
+  if (errno == EINVAL) {  // before Linux 5.14
+    if (auto allocated = allocate_pages(fd, bytes); !allocated) return allocated.error();
+    return mapping;
+  }
+  Error error = system_error("madvise(MADV_POPULATE_WRITE)", "memfd", errno);
+  error.code = ErrorCode::kOutOfMemory;  // EFAULT: what would be a SIGBUS
+  return error;
 }
 
 }  // namespace quern::ipc

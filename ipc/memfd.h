@@ -20,12 +20,12 @@ namespace quern::ipc {
 // A new memfd of `bytes` bytes, close-on-exec, sealable.
 [[nodiscard]] Result<unique_fd> create_memfd(std::string_view debug_name, std::uint64_t bytes);
 
-// Allocates every page of it now, so that a full machine is kOutOfMemory here, not a SIGBUS later.
-[[nodiscard]] Result<void> allocate_pages(int fd, std::uint64_t bytes);
-
 // A new memfd with every page allocated and the size sealed (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL); it
 // stays writable.
 [[nodiscard]] Result<unique_fd> create_allocated_memfd(std::string_view debug_name, std::uint64_t bytes);
+
+// Seals the size for ever; the contents stay writable.
+[[nodiscard]] Result<void> seal_size(int fd);
 
 // Seals size and contents for ever. Fails while a writable shared mapping of it exists.
 [[nodiscard]] Result<void> seal_contents(int fd);
@@ -42,11 +42,21 @@ namespace quern::ipc {
 
 enum class Access { kReadOnly, kReadWrite };
 
+// Asks for huge pages (madvise(2), MADV_HUGEPAGE) in memory that is worth some: from kHugeBytesMin on. The machine
+// lends them to memfds when /sys/kernel/mm/transparent_hugepage/shmem_enabled is `advise`; elsewhere nothing
+// happens. At 100 MiB on a 2-core EPYC: filled in 7 ms instead of 84, looked at by another process in 0.5 instead of
+// 11, freed in 0.2 instead of 12 (bench_buffers shows the difference).
+inline constexpr std::size_t kHugeBytesMin = 4U << 20;  // at most a third of it is wasted
+void advise_huge_pages(std::span<std::byte> memory) noexcept;
+
 // A mapping of a whole descriptor. Movable, unmapped on destruction; empty when the size is 0.
 class Mapping {
  public:
   Mapping() = default;
   [[nodiscard]] static Result<Mapping> map(int fd, std::uint64_t bytes, Access access);
+  // A memfd of `bytes` bytes that is still empty, mapped for writing, with every page allocated now: so a full
+  // machine is kOutOfMemory here, not a SIGBUS later. Huge pages where they are to be had.
+  [[nodiscard]] static Result<Mapping> map_allocated(int fd, std::uint64_t bytes);
   [[nodiscard]] std::byte* data() const noexcept { return static_cast<std::byte*>(region_.get_address()); }
   [[nodiscard]] std::size_t size() const noexcept { return region_.get_size(); }
   [[nodiscard]] std::span<std::byte> bytes() const noexcept { return {data(), size()}; }

@@ -79,6 +79,7 @@ void JobOutput::grow_to(std::size_t capacity) {
     if (fresh == MAP_FAILED) out_of_memory(system_error("mmap", "result", errno));
     memfd_ = std::move(*created);
     mapped_ = static_cast<std::byte*>(fresh);
+    ipc::advise_huge_pages({mapped_, capacity});
     std::memcpy(mapped_, room_.data(), size_);
   } else {
     if (::ftruncate(memfd_.get(), static_cast<off_t>(capacity)) != 0)
@@ -86,6 +87,7 @@ void JobOutput::grow_to(std::size_t capacity) {
     void* moved = ::mremap(mapped_, mapped_bytes_, capacity, MREMAP_MAYMOVE);
     if (moved == MAP_FAILED) out_of_memory(system_error("mremap", "result", errno));
     mapped_ = static_cast<std::byte*>(moved);
+    ipc::advise_huge_pages({mapped_, capacity});
   }
   mapped_bytes_ = capacity;
 }

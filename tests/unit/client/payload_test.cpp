@@ -56,7 +56,7 @@ class Payload : public ::testing::Test {
 };
 
 TEST_F(Payload, SmallPartsTravelInsideTheFrameAndLargeOnesBesideIt) {
-  const auto arrived = arrive({0, 1, 60'000, kInlineBytesMax + 1, 3'000'000});
+  const auto arrived = arrive({0, 1, 30'000, kInlineBytesMax + 1, 3'000'000});
   EXPECT_TRUE(arrived.whole);
   EXPECT_EQ(arrived.in_fd, (std::vector<bool>{false, false, false, true, true}));
 }

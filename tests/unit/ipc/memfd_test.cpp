@@ -3,8 +3,12 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <fstream>
+#include <sstream>
 #include <vector>
 
 namespace quern::ipc {
@@ -27,6 +31,36 @@ TEST(Memfd, AnEmptyOneMapsToNothing) {
   const auto mapping = Mapping::map(fd->get(), 0, Access::kReadOnly);
   ASSERT_TRUE(mapping);
   EXPECT_EQ(mapping->size(), 0U);
+}
+
+// The kernel says so in /proc/PID/smaps, in kB of the mapping that begins at `address`.
+std::uint64_t resident_kb(const void* address) {
+  std::ifstream smaps("/proc/self/smaps");
+  std::ostringstream begin;
+  begin << std::hex << reinterpret_cast<std::uintptr_t>(address) << '-';
+  std::string line;
+  while (std::getline(smaps, line) && !line.starts_with(begin.str())) {
+  }
+  while (std::getline(smaps, line) && !line.starts_with("Rss:")) {
+  }
+  return line.empty() ? 0 : std::stoull(line.substr(4));
+}
+
+TEST(Memfd, IsAllocatedBeforeItIsUsed) {
+  for (const std::size_t bytes : {std::size_t{4096}, std::size_t{1} << 20, kHugeBytesMin, kHugeBytesMin + 4096}) {
+    const auto fd = create_memfd("test", bytes);
+    ASSERT_TRUE(fd);
+    const auto mapping = Mapping::map_allocated(fd->get(), bytes);
+    ASSERT_TRUE(mapping) << to_string(mapping.error());
+    EXPECT_EQ(mapping->size(), bytes);
+    struct stat info {};
+    ASSERT_EQ(::fstat(fd->get(), &info), 0);
+    EXPECT_GE(static_cast<std::size_t>(info.st_blocks) * 512, bytes);
+#if !defined(__SANITIZE_THREAD__)
+    EXPECT_GE(resident_kb(mapping->data()) * 1024, bytes) << "and mapped, so that filling it faults no more";
+#endif
+    EXPECT_EQ(std::ranges::count(mapping->bytes(), std::byte{0}), static_cast<std::ptrdiff_t>(bytes));
+  }
 }
 
 TEST(Memfd, WhatAPeerCouldChangeIsRefused) {
