@@ -42,7 +42,8 @@ TEST(Channel, SlotsDoNotOverlap) {
     EXPECT_EQ(channel.output(p).data() + kSmall.output_extent_bytes, channel.output(p + 1).data());
     EXPECT_EQ(channel.result_parts(p).data() + kResultPartsMax, channel.result_parts(p + 1).data());
   }
-  EXPECT_EQ(channel.output(3).data() + kSmall.output_extent_bytes,
+  EXPECT_EQ(channel.output(3).data() + kSmall.output_extent_bytes, channel.stream().data());
+  EXPECT_EQ(channel.stream().data() + channel.stream().size(),
             reinterpret_cast<std::byte*>(&channel.header()) + kSmall.total_bytes());
 }
 
