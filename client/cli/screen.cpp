@@ -2,11 +2,8 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-
-#include <algorithm>
 
 namespace quern::cli {
 namespace {
@@ -17,14 +14,8 @@ constexpr std::string_view kHome = "\x1b[H";
 constexpr std::string_view kClearLine = "\x1b[K";
 constexpr std::string_view kClearBelow = "\x1b[J";
 
-void write_all(std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t n = ::write(STDOUT_FILENO, text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return;  // the terminal is gone; the next wait() sees it
-    text.remove_prefix(static_cast<std::size_t>(n));
-  }
-}
+// When the terminal is gone, the next wait() sees it.
+void write_all(std::string_view text) { write_terminal(STDOUT_FILENO, text); }
 
 }  // namespace
 
@@ -50,11 +41,7 @@ Screen::~Screen() {
   if (has_keys_) ::tcsetattr(STDIN_FILENO, TCSANOW, &before_);
 }
 
-TerminalSize Screen::size() const noexcept {
-  winsize window{};
-  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) != 0 || window.ws_row == 0 || window.ws_col == 0) return {24, 80};
-  return {window.ws_row, window.ws_col};
-}
+TerminalSize Screen::size() const noexcept { return terminal_size(STDOUT_FILENO); }
 
 void Screen::draw(const std::vector<std::string>& lines) const {
   std::string page(kHome);
@@ -83,13 +70,6 @@ bool Screen::wait(std::chrono::milliseconds interval) const {
       if (::read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q') return false;
     }
   }
-}
-
-std::string printable(std::string_view text) {
-  std::string plain(text);
-  std::ranges::replace_if(
-      plain, [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
-  return plain;
 }
 
 }  // namespace quern::cli

@@ -9,10 +9,9 @@
 
 #include <chrono>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "client/cli/top.h"
+#include "client/cli/terminal.h"
 #include "common/unique_fd.h"
 
 namespace quern::cli {
@@ -37,8 +36,5 @@ class Screen {
   bool has_keys_ = false;
   unique_fd signals_;
 };
-
-// `text` without what a terminal would obey.
-[[nodiscard]] std::string printable(std::string_view text);
 
 }  // namespace quern::cli

@@ -3,19 +3,14 @@
 
 #include <boost/json/object.hpp>
 #include <chrono>
-#include <cstddef>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "client/cli/terminal.h"
 #include "common/error.h"
 
 namespace quern::cli {
-
-struct TerminalSize {
-  std::size_t rows = SIZE_MAX;
-  std::size_t columns = SIZE_MAX;
-};
 
 // The picture of one moment; `previous` (null: none) is a status of `elapsed` before, for rates. Pure. Throws
 // what Boost.JSON throws when a member that every server sends is missing.
