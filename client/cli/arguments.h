@@ -1,33 +1,26 @@
-// The command line of `quern run`, understood with the server's description of the kind.
+// The command line of `quern run`: job_arguments.h, and these.
 //
-//     quern run [JOB OPTION ...] KIND [--PARAM VALUE | JOB OPTION | INPUT ...] [-o OUTPUT]
-//
-// Before KIND, an option is the job's. After KIND, a name that is one of the kind's parameters is that
-// parameter, and only otherwise a job option: neither can hide the other, whatever parameters a kind has.
+//     quern run [OPTION ...] KIND [--PARAM VALUE | OPTION | INPUT ...] [-o OUTPUT]
 #pragma once
 
-#include <boost/json/object.hpp>
 #include <string>
 #include <vector>
 
-#include "client/cli/kinds.h"
-#include "common/error.h"
-#include "ipc/wire.h"
+#include "client/cli/job_arguments.h"
+#include "client/cli/job_progress.h"
 
 namespace quern::cli {
 
-struct RunArguments {
-  std::string kind{};
-  boost::json::object params{};
-  std::vector<std::string> inputs{};  // files; "-" is standard input
+struct RunArguments : JobArguments {  // an input is a file; "-" is standard input
   std::string output = "-";
-  wire::JobOptions options{};
-  bool progress = false;
-  bool help = false;  // with an empty kind: of `run` itself
+  ProgressWish progress = ProgressWish::kOnTerminal;
 };
 
 // `words`: what follows `run`. `piped`: standard input is not a terminal, so that a kind that takes an
 // input, but needs none, gets it.
 [[nodiscard]] Result<RunArguments> parse_run(const KindTable& kinds, const std::vector<std::string>& words, bool piped);
+
+// --progress and --no-progress; false when the option is neither.
+[[nodiscard]] bool take_progress_wish(const Option& option, ProgressWish& wish);
 
 }  // namespace quern::cli

@@ -9,7 +9,7 @@ inline constexpr const char* kBashCompletion = R"bash(# bash completion for quer
 _quern() {
   local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}"
   local command="" subject="" words="" i
-  local job_options="--priority --attempts --retry-on --queue-timeout-ms --run-timeout-ms --deadline-ms --no-wait --progress --output -o"
+  local job_options="--priority --attempts --retry-on --queue-timeout-ms --run-timeout-ms --deadline-ms --no-wait --progress --no-progress --output -o"
   local -a server=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     case "${COMP_WORDS[i]}" in

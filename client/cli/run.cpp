@@ -12,6 +12,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -26,54 +27,75 @@
 #include "client/cli/arguments.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/files.h"
+#include "client/cli/job_progress.h"
 #include "client/cli/kinds.h"
+#include "client/cli/terminal.h"
 
 namespace quern::cli {
 namespace {
 
 namespace asio = boost::asio;
 
-void show_progress(const wire::Progress& progress) {
-  if (progress.total > 0) {
-    const double percent = 100.0 * static_cast<double>(progress.done) / static_cast<double>(progress.total);
-    fmt::print(stderr, "\r{:3.0f}% ({}/{})", percent, progress.done, progress.total);
-  } else {
-    fmt::print(stderr, "\r{}", progress.done);
-  }
-  (void)std::fflush(stderr);
-}
+// One job, the signals that end it, and what is shown meanwhile; all on one loop.
+class OneJob {
+ public:
+  // `file`: what becomes the result's first part, or null.
+  OneJob(client::Client& client, ProgressStyle style, std::unique_ptr<ReplacedFile>& file)
+      : client_(client), file_(file), style_(style), progress_(io_.get_executor(), style) {}
 
-// The job's end, or nothing yet.
-using Outcome = std::optional<Result<client::JobResult>>;
+  Result<client::JobResult> run(client::Job job);
+
+ private:
+  asio::awaitable<void> cancel_on_signal();
+  [[noreturn]] void leave();
+
+  client::Client& client_;
+  std::unique_ptr<ReplacedFile>& file_;
+  asio::io_context io_;
+  asio::signal_set signals_{io_, SIGINT, SIGTERM};
+  asio::cancellation_signal cancel_;
+  ProgressStyle style_;
+  JobProgress progress_;
+  std::optional<Result<client::JobResult>> outcome_{};
+};
+
+Result<client::JobResult> OneJob::run(client::Job job) {
+  if (style_ != ProgressStyle::kNone) {
+    job.on_progress = [this](const wire::Progress& progress) {  // on the client's thread
+      asio::post(io_, [this, progress] { progress_.note(progress); });
+    };
+  }
+  const auto note = [this](Result<client::JobResult> result) {
+    outcome_.emplace(std::move(result));
+    signals_.cancel();
+    progress_.finish();
+  };
+  client_.async_run(std::move(job),
+                    asio::bind_cancellation_slot(cancel_.slot(), asio::bind_executor(io_.get_executor(), note)));
+  asio::co_spawn(io_, cancel_on_signal(), asio::detached);
+  asio::co_spawn(io_, progress_.show(), asio::detached);
+  io_.run();
+  return std::move(*outcome_);
+}
 
 // The first signal cancels the job properly: the server stops it, and we report its answer. The second
 // one means now. Looks at the outcome before each wait, which nothing would end otherwise.
-asio::awaitable<void> cancel_on_signal(asio::signal_set& signals, asio::cancellation_signal& cancel,
-                                       const Outcome& outcome) {
+asio::awaitable<void> OneJob::cancel_on_signal() {
   boost::system::error_code done;
-  if (outcome) co_return;
-  co_await signals.async_wait(asio::redirect_error(asio::use_awaitable, done));
+  if (outcome_) co_return;
+  co_await signals_.async_wait(asio::redirect_error(asio::use_awaitable, done));
   if (done) co_return;
-  cancel.emit(asio::cancellation_type::terminal);
-  if (outcome) co_return;
-  co_await signals.async_wait(asio::redirect_error(asio::use_awaitable, done));
-  if (!done) std::_Exit(kCancelled);
+  cancel_.emit(asio::cancellation_type::terminal);
+  if (outcome_) co_return;
+  co_await signals_.async_wait(asio::redirect_error(asio::use_awaitable, done));
+  if (!done) leave();
 }
 
-Result<client::JobResult> run_to_its_end(client::Client& client, client::Job job) {
-  asio::io_context io;
-  asio::signal_set signals(io, SIGINT, SIGTERM);
-  asio::cancellation_signal cancel;
-  Outcome outcome;
-  const auto note = [&](Result<client::JobResult> result) {
-    outcome.emplace(std::move(result));
-    signals.cancel();
-  };
-  client.async_run(std::move(job),
-                   asio::bind_cancellation_slot(cancel.slot(), asio::bind_executor(io.get_executor(), note)));
-  asio::co_spawn(io, cancel_on_signal(signals, cancel, outcome), asio::detached);
-  io.run();
-  return std::move(*outcome);
+// Nothing is left behind, on the terminal or beside the output.
+void OneJob::leave() {
+  progress_.finish();
+  file_.reset();
+  std::_Exit(kCancelled);
 }
 
 Result<client::Job> make_job(const RunArguments& run) {
@@ -83,7 +105,6 @@ Result<client::Job> make_job(const RunArguments& run) {
     if (!part) return part.error();
     job.parts.push_back(std::move(*part));
   }
-  if (run.progress) job.on_progress = show_progress;
   return job;
 }
 
@@ -101,10 +122,10 @@ Result<std::unique_ptr<ReplacedFile>> give_output_file(const std::string& output
 Result<void> run_job(client::Client& client, const RunArguments& run) {
   auto job = make_job(run);
   if (!job) return job.error();
-  const auto file = give_output_file(run.output, *job);
+  auto file = give_output_file(run.output, *job);
   if (!file) return file.error();
-  const auto result = run_to_its_end(client, std::move(*job));
-  if (run.progress) fmt::print(stderr, "\n");
+  const ProgressStyle style = progress_style(run.progress, can_redraw(STDERR_FILENO));
+  const auto result = OneJob(client, style, *file).run(std::move(*job));
   if (!result) return result.error();
   const bool written = result->parts.size() == 1 && result->parts.front().elsewhere_bytes();
   return written ? (*file)->replace() : write_output(run.output, result->parts);
@@ -113,7 +134,7 @@ Result<void> run_job(client::Client& client, const RunArguments& run) {
 }  // namespace
 
 int report(const Error& error) {
-  fmt::print(stderr, "quern: {}\n", to_string(error));
+  fmt::print(stderr, "quern: {}\n", printable(to_string(error)));
   return exit_code_of(error.code);
 }
 

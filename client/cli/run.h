@@ -26,7 +26,8 @@ inline constexpr const char* kRunHelp =
     "  --run-timeout-ms MS     how long it may run\n"
     "  --deadline-ms MS        how long from acceptance to answer\n"
     "  --no-wait               fail with busy when the queue is full\n"
-    "  --progress              show progress on standard error\n"
+    "  --progress              show its progress on standard error; on a terminal that is the default\n"
+    "  --no-progress           show none\n"
     "  -o, --output OUTPUT     where the result goes\n"
     "  --                      what follows is input files\n";
 

@@ -1,15 +1,11 @@
 // The operators' commands, as they are typed, against a real server.
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <poll.h>
-#include <pty.h>
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <string>
 
+#include "tests/integration/on_terminal.h"
 #include "tests/integration/server.h"
 
 namespace quern::test {
@@ -104,48 +100,9 @@ TEST(Top, PrintsOnceWhereThereIsNoTerminal) {
   EXPECT_THAT(once.out, Not(HasSubstr("\x1b"))) << "no terminal's sequences";
 }
 
-// `quern top` on a pseudo-terminal.
-class TopOnTerminal {
+class TopOnTerminal : public OnTerminal {
  public:
-  explicit TopOnTerminal(const Server& server) {
-    winsize size{.ws_row = 20, .ws_col = 100, .ws_xpixel = 0, .ws_ypixel = 0};
-    pid_ = ::forkpty(&terminal_, nullptr, nullptr, &size);
-    if (pid_ == 0) {
-      ::execl(QUERN, QUERN, "--runtime-dir", server.directory().c_str(), "top", "--interval-ms", "50", nullptr);
-      ::_exit(127);
-    }
-  }
-  ~TopOnTerminal() {
-    ::close(terminal_);
-    ::kill(pid_, SIGKILL);
-    (void)::waitpid(pid_, nullptr, WNOHANG);
-  }
-  // Reads until `word` was drawn.
-  bool shows(std::string_view word) {
-    return eventually([&] {
-      pollfd ready{.fd = terminal_, .events = POLLIN, .revents = 0};
-      char buffer[4096];
-      while (::poll(&ready, 1, 0) == 1) {
-        const ssize_t n = ::read(terminal_, buffer, sizeof buffer);
-        if (n <= 0) break;
-        seen_.append(buffer, static_cast<std::size_t>(n));
-      }
-      return seen_.find(word) != std::string::npos;
-    });
-  }
-  void type(char key) const { EXPECT_EQ(::write(terminal_, &key, 1), 1); }
-  void signal(int number) const { ::kill(pid_, number); }
-  int exit_code() const {
-    int status = -1;
-    EXPECT_TRUE(eventually([&] { return ::waitpid(pid_, &status, WNOHANG) == pid_; }));
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
-  void forget() { seen_.clear(); }
-
- private:
-  int terminal_ = -1;
-  pid_t pid_ = -1;
-  std::string seen_;
+  explicit TopOnTerminal(const Server& server) : OnTerminal(server, {"top", "--interval-ms", "50"}) {}
 };
 
 constexpr std::string_view kEnterAlternateScreen = "\x1b[?1049h";

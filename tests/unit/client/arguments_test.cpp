@@ -81,9 +81,18 @@ TEST(RunArguments, NameInputsAndOutput) {
   EXPECT_THAT(run->inputs, ElementsAre("a.jpg", "--b.jpg"));
   EXPECT_EQ(run->output, "out");
   EXPECT_EQ(parse({"debug.noop", "--output=x"})->output, "x");
+  EXPECT_EQ(parse({"-o", "x", "debug.noop"})->output, "x");
+  EXPECT_THAT(params_of({"debug.noop", "-o"}), HasSubstr("-o needs a value"));
   EXPECT_THAT(params_of({"image.resize", "a", "b", "c"}), HasSubstr("at most 2 inputs"));
   EXPECT_THAT(params_of({"debug.noop", "a"}), HasSubstr("takes no input"));
   EXPECT_THAT(params_of({"debug.echo", "-", "-"}), HasSubstr("only once"));
+}
+
+TEST(RunArguments, SayWhetherProgressIsShown) {
+  EXPECT_EQ(parse({"debug.noop"})->progress, ProgressWish::kOnTerminal);
+  EXPECT_EQ(parse({"debug.noop", "--progress"})->progress, ProgressWish::kAlways);
+  EXPECT_EQ(parse({"--no-progress", "debug.noop"})->progress, ProgressWish::kNever);
+  EXPECT_THAT(params_of({"debug.noop", "--progres"}), HasSubstr("did you mean '--progress'?"));
 }
 
 TEST(RunArguments, ReadStandardInputWhenTheKindTakesAnInput) {
