@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "client/cli/terminal.h"
 
@@ -21,23 +22,27 @@ std::size_t LiveLines::rows() const noexcept { return terminal_size(fd_).rows; }
 // A window that became narrower since has wrapped what was drawn.
 std::string LiveLines::back_to_the_first() const {
   const std::size_t width = columns() + 1;
-  std::size_t up = 0;
-  for (std::size_t i = 0; i < drawn_.size(); ++i) {
-    up += std::max<std::size_t>((drawn_[i] + width - 1) / width, 1);
-  }
-  return up > 1 ? fmt::format("\r\x1b[{}A", up - 1) : "\r";
+  std::size_t rows = 0;
+  for (const std::string& line : drawn_) rows += std::max<std::size_t>((columns_of(line) + width - 1) / width, 1);
+  return rows > 1 ? fmt::format("\r\x1b[{}A", rows - 1) : "\r";
 }
 
-void LiveLines::draw(const std::vector<std::string>& lines) {
+std::string LiveLines::all_lines() const {
+  std::string text;
+  for (const std::string& line : drawn_) text += fmt::format("{}{}{}", text.empty() ? "" : "\r\n", line, kClearLine);
+  return text;
+}
+
+void LiveLines::draw(std::vector<std::string> lines) {
   if (lines.empty()) return erase();
-  std::string text = drawn_.empty() ? "\r" : back_to_the_first();
-  drawn_.clear();
-  for (const std::string& line : lines) {
-    text += fmt::format("{}{}{}", drawn_.empty() ? "" : "\r\n", line, kClearLine);
-    drawn_.push_back(columns_of(line));
-  }
-  text += kClearBelow;
-  write_terminal(fd_, text);
+  const std::string back = back_to_the_first();
+  drawn_ = std::move(lines);
+  write_terminal(fd_, fmt::format("{}{}{}", back, all_lines(), kClearBelow));
+}
+
+void LiveLines::print_above(std::string_view text) {
+  const std::string clear = drawn_.empty() ? "" : back_to_the_first() + std::string(kClearBelow);
+  write_terminal(fd_, fmt::format("{}{}{}", clear, text, all_lines()));
 }
 
 void LiveLines::erase() {

@@ -21,7 +21,9 @@ class LiveLines {
   LiveLines& operator=(const LiveLines&) = delete;
 
   // Printable lines, none wider than columns().
-  void draw(const std::vector<std::string>& lines);
+  void draw(std::vector<std::string> lines);
+  // Lines of text that stay, each with its newline; printable.
+  void print_above(std::string_view text);
   void erase();
 
   // One column less than the terminal has: a line that fills the last one wraps on some.
@@ -30,9 +32,10 @@ class LiveLines {
 
  private:
   [[nodiscard]] std::string back_to_the_first() const;
+  [[nodiscard]] std::string all_lines() const;
 
   int fd_;
-  std::vector<std::size_t> drawn_;  // the columns of each line that stands there
+  std::vector<std::string> drawn_;  // what stands there
 };
 
 }  // namespace quern::cli

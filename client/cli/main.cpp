@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "client/cli/batch.h"
 #include "client/cli/completion.h"
 #include "client/cli/document.h"
 #include "client/cli/exit_code.h"
@@ -191,6 +192,13 @@ void add_clients_commands(CLI::App& app, Options& options, int& exit_code) {
   run->callback([&options, &exit_code, run] {
     auto client = jobs_client(options);
     exit_code = cli::run_command(client, run->remaining());
+  });
+  auto* batch = app.add_subcommand("batch", "run a job for each of many files: quern batch KIND INPUT ... --to DIR");
+  batch->prefix_command();
+  batch->set_help_flag();
+  batch->callback([&options, &exit_code, batch] {
+    auto client = jobs_client(options);
+    exit_code = cli::batch_command(client, batch->remaining());
   });
   auto* kinds = app.add_subcommand("kinds", "list the kinds of jobs with their parameters");
   kinds->add_option("kind", options.kind, "only this one");

@@ -1,0 +1,107 @@
+#include "client/cli/batch_arguments.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "client/cli/arguments.h"
+
+namespace quern::cli {
+namespace {
+
+namespace json = boost::json;
+
+// One that runs on every core, and one that is ready when it ends. More would only lie in the server's queue, and in
+// memory.
+std::uint32_t default_jobs() { return std::clamp(2 * std::thread::hardware_concurrency(), 2U, kBatchJobsMax); }
+
+struct Flag {
+  std::string_view name;
+  std::string_view short_name;
+  bool BatchArguments::*is_set;
+};
+constexpr Flag kFlags[] = {
+    {"null", "0", &BatchArguments::null_separated},
+    {"recursive", "r", &BatchArguments::recursive},
+    {"skip-existing", "", &BatchArguments::skip_existing},
+    {"fail-fast", "", &BatchArguments::fail_fast},
+    {"json", "", &BatchArguments::json},
+    {"verbose", "v", &BatchArguments::verbose},
+};
+
+Result<bool> take_text(const Option& option, Words& words, BatchArguments& batch) {
+  if (option.is_short || (option.name != "to" && option.name != "from" && option.name != "suffix")) return false;
+  auto value = words.value_of(option);
+  if (!value) return value.error();
+  if (value->empty()) return usage_error(fmt::format("--{} needs a value", option.name), option.name);
+  if (option.name == "to") batch.to = std::move(*value);
+  if (option.name == "from") batch.from = std::move(*value);
+  if (option.name != "suffix") return true;
+  if (value->find('/') != std::string::npos) return usage_error("--suffix is the end of a file's name", "suffix");
+  batch.suffix = value->find('.') == std::string::npos ? "." + *value : std::move(*value);
+  return true;
+}
+
+Result<bool> take_numbers(const Option& option, Words& words, BatchArguments& batch) {
+  if (option.is_short || (option.name != "jobs" && option.name != "retry-for")) return false;
+  const auto number = words.number_of(option);
+  if (!number) return number.error();
+  if (option.name == "retry-for") {
+    batch.retry_for = std::chrono::seconds(*number);
+    return true;
+  }
+  if (*number < 1 || *number > kBatchJobsMax) {
+    return usage_error(fmt::format("--jobs must be between 1 and {}", kBatchJobsMax), "jobs");
+  }
+  batch.jobs = *number;
+  return true;
+}
+
+Result<bool> take_own(const Option& option, Words& words, BatchArguments& batch) {
+  if (take_progress_wish(option, batch.progress)) return true;
+  for (const Flag& flag : kFlags) {
+    if (option.attached || option.name != (option.is_short ? flag.short_name : flag.name)) continue;
+    batch.*flag.is_set = true;
+    return true;
+  }
+  const auto taken = take_text(option, words, batch);
+  return !taken || *taken ? taken : take_numbers(option, words, batch);
+}
+
+Result<void> check(const BatchArguments& batch, const json::object& kind) {
+  const json::object& input = kind.at("input").as_object();
+  if (input.at("parts_max").to_number<std::uint64_t>() == 0) {
+    return usage_error(
+        fmt::format("{} takes no input, so there is nothing to run it over; `quern run` runs it once", batch.kind));
+  }
+  if (const auto parts = input.at("parts_min").to_number<std::uint64_t>(); parts > 1) {
+    return usage_error(fmt::format("{} needs {} inputs a job; batch gives each job one file", batch.kind, parts));
+  }
+  if (batch.to.empty()) return usage_error("where shall the results go? --to DIR", "to");
+  if (batch.inputs.empty() && !batch.from) return usage_error("which files? name them, or give --from FILE", "input");
+  if (std::ranges::find(batch.inputs, "-") != batch.inputs.end()) {
+    return usage_error("an input is a file; --from - reads files' names from standard input", "input");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<BatchArguments> parse_batch(const KindTable& kinds, const std::vector<std::string>& words) {
+  BatchArguments batch{};
+  OwnOptions own{.command = "batch",
+                 .names = {"to", "from", "suffix", "jobs", "retry-for", "progress", "no-progress"},
+                 .take = [&](const Option& option, Words& rest) { return take_own(option, rest, batch); }};
+  for (const Flag& flag : kFlags) own.names.emplace_back(flag.name);
+  auto job = parse_job(kinds, Words(words), own);
+  if (!job) return job.error();
+  static_cast<JobArguments&>(batch) = std::move(*job);
+  if (batch.jobs == 0) batch.jobs = default_jobs();
+  if (batch.help) return batch;
+  if (auto checked = check(batch, *kinds.find(batch.kind)); !checked) return checked.error();
+  return batch;
+}
+
+}  // namespace quern::cli
