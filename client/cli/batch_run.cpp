@@ -33,11 +33,15 @@ constexpr milliseconds kPauseMin{100};  // between two tries of a job: doubled f
 constexpr milliseconds kPauseMax{2000};
 constexpr std::uint32_t kReaders = 4;  // enough to keep a disk with a queue busy
 
-// Runs `work` on a thread of the pool; the coroutine goes on where it was.
+// Runs `work` on a thread of the pool; the coroutine goes on where it was. By reference: GCC 12 may destroy a temporary
+// closure in a co_await twice, so it has a name in the caller's frame, which outlives this.
 template <class Work>
-asio::awaitable<std::invoke_result_t<Work&>> on(asio::thread_pool& pool, Work work) {
-  const auto there = [](Work run) -> asio::awaitable<std::invoke_result_t<Work&>> { co_return run(); };
-  co_return co_await asio::co_spawn(pool.get_executor(), there(std::move(work)), asio::use_awaitable);
+asio::awaitable<std::invoke_result_t<const Work&>> run_there(const Work& work) {
+  co_return work();
+}
+template <class Work>
+asio::awaitable<std::invoke_result_t<const Work&>> on(asio::thread_pool& pool, const Work& work) {
+  co_return co_await asio::co_spawn(pool.get_executor(), run_there(work), asio::use_awaitable);
 }
 
 Error cancelled() { return {.code = ErrorCode::kCancelled, .message = "the run was stopped"}; }
@@ -95,8 +99,9 @@ int BatchRun::run() {
 // ---- Runners
 
 asio::awaitable<void> BatchRun::take_inputs(Runner& runner) {
+  const auto take = [this] { return inputs_.take(); };
   while (stopped_.empty()) {
-    InputSource::Taken taken = co_await on(names_, [this] { return inputs_.take(); });
+    InputSource::Taken taken = co_await on(names_, take);
     report_.know_of(taken.known, taken.all_known);
     if (!taken.input || !stopped_.empty()) break;
     const FileOutcome outcome = co_await see_through(runner, std::move(*taken.input));
@@ -135,7 +140,8 @@ asio::awaitable<FileOutcome> BatchRun::see_through(Runner& runner, BatchInput in
   if (const auto ready = prepare_output(file.output, input.path); !ready)
     co_return ended(FileEnd::kFailed, ready.error());
   runner.running = RunningFile{.input = input.path};
-  const auto part = co_await on(readers_, [path = input.path] { return read_input(path); });
+  const auto read = [&input] { return read_input(input.path); };
+  const auto part = co_await on(readers_, read);
   if (!part) co_return ended(FileEnd::kFailed, part.error());
   file.input_bytes = size_of(*part);
   auto result = co_await run_patiently(runner, file, *part);
