@@ -88,10 +88,13 @@ std::string cut_to_columns(std::string_view text, std::size_t columns) {
 }
 
 std::string keep_end(std::string_view text, std::size_t columns) {
-  if (columns_of(text) <= columns) return std::string(text);
+  std::size_t left = columns_of(text);
+  if (left <= columns) return std::string(text);
   const std::string_view mark = kEllipsis.substr(0, columns);
-  while (!text.empty() && columns_of(text) + mark.size() > columns) {
-    text.remove_prefix(std::max<std::size_t>(utf8_character(text), 1));
+  while (left + mark.size() > columns) {
+    const std::size_t bytes = std::max<std::size_t>(utf8_character(text), 1);
+    left -= width_of(text.substr(0, bytes));
+    text.remove_prefix(bytes);
   }
   return fmt::format("{}{}", mark, text);
 }
