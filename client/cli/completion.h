@@ -9,19 +9,22 @@ inline constexpr const char* kBashCompletion = R"bash(# bash completion for quer
 _quern() {
   local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}"
   local command="" subject="" words="" i
-  local job_options="--priority --attempts --retry-on --queue-timeout-ms --run-timeout-ms --deadline-ms --no-wait --progress --no-progress --output -o"
+  local job_options="--priority --attempts --retry-on --queue-timeout-ms --run-timeout-ms --deadline-ms --no-wait --progress --no-progress"
+  local batch_options="$job_options --to --from --null --recursive --suffix --skip-existing --jobs --retry-for --fail-fast --json --verbose"
   local -a server=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     case "${COMP_WORDS[i]}" in
       --runtime-dir | --socket) server+=("${COMP_WORDS[i]}" "${COMP_WORDS[i+1]}"); ((i++)) ;;
       --priority | --attempts | --retry-on | --*-ms | -o | --output) ((i++)) ;;
+      --to | --from | --suffix | --jobs | --retry-for) ((i++)) ;;
       -*) ;;
       *) if [ -z "$command" ]; then command="${COMP_WORDS[i]}"; elif [ -z "$subject" ]; then subject="${COMP_WORDS[i]}"; fi ;;
     esac
   done
   case "$command" in
-    "") words="run kinds status top jobs buffers cancel health quarantine resize drain pause resume restart ping completion --runtime-dir --socket --help --version" ;;
-    run)
+    "") words="run batch kinds status top jobs buffers cancel health quarantine resize drain pause resume restart ping completion --runtime-dir --socket --help --version" ;;
+    run | batch)
+      if [ "$command" = run ]; then job_options+=" --output -o"; else job_options="$batch_options"; fi
       if [ -z "$subject" ]; then
         words="$(quern "${server[@]}" kinds --names 2>/dev/null) $job_options --help"
       elif [[ "$current" == -* ]]; then

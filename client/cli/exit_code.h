@@ -8,7 +8,7 @@ namespace quern::cli {
 enum ExitCode : int {
   kOk = 0,
   kUsage = 2,        // the command line, or invalid_argument from the server
-  kJobError = 3,     // bad_input, too_large, out_of_memory, internal ...
+  kJobError = 3,     // bad_input, too_large, out_of_memory, internal ...; `batch`: some files failed
   kUnreachable = 4,  // no server, or the connection broke
   kBusy = 5,         // busy, unavailable, shutting_down; `health`: a pool can't do its work
   kTimeout = 6,
@@ -18,7 +18,7 @@ enum ExitCode : int {
 
 inline constexpr const char* kExitCodesHelp =
     "Exit codes: 0 done, 2 wrong command line or argument, 3 the job failed, 4 server unreachable,\n"
-    "5 busy or unavailable, 6 timeout, 7 worker crashed, 8 cancelled.";
+    "5 busy or unavailable, 6 timeout, 7 worker crashed, 8 cancelled. `quern batch`: 3 for any file that failed.";
 
 [[nodiscard]] inline int exit_code_of(ErrorCode code) noexcept {
   switch (code) {

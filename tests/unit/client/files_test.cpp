@@ -132,6 +132,11 @@ INSTANTIATE_TEST_SUITE_P(Lines, Completion,
                                            std::pair("quern run image.resize --no-w", "--no-wait"),
                                            std::pair("quern run image.resize --format ", "webp jpeg"),
                                            std::pair("quern run image.resize --rotate t", "true"),
+                                           std::pair("quern batch im", "image.resize"),
+                                           std::pair("quern batch --jobs 3 image.resize --wi", "--width"),
+                                           std::pair("quern batch image.resize --ski", "--skip-existing"),
+                                           std::pair("quern run image.resize --ski", ""),
+                                           std::pair("quern batch image.resize a.jpg --format ", "webp jpeg"),
                                            std::pair("quern resize ha", "hash"),
                                            std::pair("quern status --p", "--pools")));
 
