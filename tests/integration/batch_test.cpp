@@ -115,6 +115,23 @@ TEST_F(Batch, NeverWritesAnOutputTwice) {
   EXPECT_THAT(onto.err, HasSubstr("would replace it"));
 }
 
+TEST_F(Batch, MakesADirectoryOfAResultOfSeveralParts) {
+  const Server server("[pools.text]\nmodules = ['" HALVES_MODULE "']\nworkers = 2\n");
+  write("in/a.txt", "onetwo");
+  write("in/b.txt", std::string(300'000, '1') + std::string(300'000, '2'));
+  write("in/more/a.png", "threefour");
+  write("in/empty", "");
+  const Ended ended = quern(server, words("text.halves", {"-r", path("in/a.txt"), path("in/b.txt"), path("in/empty"),
+                                                          path("in/more"), "--jobs", "1"}));
+  EXPECT_EQ(ended.exit_code, 3);
+  EXPECT_THAT(ended.err, HasSubstr("a.png: invalid_argument: " + path("out/a") + " is the output of another"));
+  EXPECT_THAT(files("out"), ElementsAre("a/first", "a/second", "b/first", "b/second", "empty/first", "empty/second"));
+  EXPECT_EQ(read("out/a/first"), "one");
+  EXPECT_EQ(read("out/a/second"), "two");
+  EXPECT_EQ(read("out/b/first"), std::string(300'000, '1'));
+  EXPECT_EQ(read("out/b/second"), std::string(300'000, '2'));
+}
+
 TEST_F(Batch, KeepsTheFoldersOfADirectoryAndStaysOutOfItsOutputs) {
   const Server server;
   write("in/a.txt", "1");
