@@ -35,7 +35,7 @@ Result<bool> NameReader::read_more() {
   pollfd sources[] = {{.fd = names_.get(), .events = POLLIN, .revents = 0},
                       {.fd = stop_, .events = POLLIN, .revents = 0}};
   while (::poll(sources, 2, -1) < 0) {
-    if (errno != EINTR) return system_error("poll", "the list of names", errno);
+    if (errno != EINTR) return system_error("poll", source_, errno);
   }
   if (sources[1].revents != 0) return false;
   const std::size_t before = read_.size();
@@ -46,7 +46,7 @@ Result<bool> NameReader::read_more() {
   } while (n < 0 && errno == EINTR);
   const int failure = errno;
   read_.resize(before + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
-  if (n < 0) return system_error("read", "the list of names", failure);
+  if (n < 0) return system_error("read", source_, failure);
   return n > 0;
 }
 
@@ -113,7 +113,7 @@ Result<std::unique_ptr<InputSource>> InputSource::open(const InputOptions& optio
   if (!names) {
     return usage_error(fmt::format("can't read names from {}: {}", *options.from, ::strerrordesc_np(errno)), "from");
   }
-  source->names_.emplace(std::move(names), options.separator, stop_fd);
+  source->names_.emplace(*options.from, std::move(names), options.separator, stop_fd);
   return source;
 }
 
@@ -140,7 +140,7 @@ std::optional<BatchInput> InputSource::next() {
     } else if (next_word_ < options_.words.size()) {
       found = next_word();
     } else if (names_) {
-      found = next_name();
+      found = next_name(*names_);
     } else {
       return std::nullopt;
     }
@@ -157,13 +157,13 @@ std::optional<BatchInput> InputSource::next_word() {
   return matches_.left() > 0 ? std::nullopt : std::optional(refused(word, "no file matches"));
 }
 
-std::optional<BatchInput> InputSource::next_name() {
-  const auto name = names_->next();
+std::optional<BatchInput> InputSource::next_name(NameReader& names) {
+  const auto name = names.next();
   if (!name) {
     names_.reset();
     return std::nullopt;
   }
-  if (!*name) return BatchInput{.path = *options_.from, .refused = name->error()};
+  if (!*name) return BatchInput{.path = names.source(), .refused = name->error()};
   return accept(**name);
 }
 

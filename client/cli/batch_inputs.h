@@ -15,6 +15,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/error.h"
@@ -39,8 +40,9 @@ struct InputOptions {
 // Names in a file or a pipe. A wait for the next one ends when `stop` becomes readable.
 class NameReader {
  public:
-  NameReader(unique_fd names, char separator, int stop) noexcept
-      : names_(std::move(names)), separator_(separator), stop_(stop) {}
+  NameReader(std::string source, unique_fd names, char separator, int stop) noexcept
+      : source_(std::move(source)), names_(std::move(names)), separator_(separator), stop_(stop) {}
+  [[nodiscard]] const std::string& source() const noexcept { return source_; }
   // Nothing at the end. An Error for a name that no path can have; the next call goes on behind it.
   [[nodiscard]] std::optional<Result<std::string>> next();
 
@@ -48,6 +50,7 @@ class NameReader {
   [[nodiscard]] std::optional<Result<std::string>> take_until(std::size_t end, std::size_t separators);
   [[nodiscard]] Result<bool> read_more();
 
+  std::string source_;
   unique_fd names_;
   char separator_;
   int stop_;
@@ -95,7 +98,7 @@ class InputSource {
 
   [[nodiscard]] std::optional<BatchInput> next();
   [[nodiscard]] std::optional<BatchInput> next_word();
-  [[nodiscard]] std::optional<BatchInput> next_name();
+  [[nodiscard]] std::optional<BatchInput> next_name(NameReader& names);
   [[nodiscard]] std::optional<BatchInput> walk();
   [[nodiscard]] std::optional<BatchInput> accept(std::string path);
   [[nodiscard]] std::optional<BatchInput> enter(const std::string& directory, std::string folder);

@@ -56,14 +56,20 @@ std::uint64_t size_of(const client::Part& part) {
   return size ? *size : 0;
 }
 
+// Not so under nohup(1).
+bool ends_with_its_terminal() {
+  struct sigaction hangup {};
+  return ::sigaction(SIGHUP, nullptr, &hangup) == 0 && hangup.sa_handler != SIG_IGN;
+}
+
 // The first part of a result, which the worker has written into the file.
-Result<client::ResultPart> part_in_file(const ReplacedFile& file, const client::ResultPart& part) {
-  if (*part.elsewhere_bytes() == 0) return client::ResultPart(part.name(), std::vector<std::byte>());
+Result<client::ResultPart> part_in_file(const ReplacedFile& file, const std::string& name, std::uint64_t bytes) {
+  if (bytes == 0) return client::ResultPart(name, std::vector<std::byte>());
   unique_fd fd(::fcntl(file.fd(), F_DUPFD_CLOEXEC, 0));
   if (!fd) return system_error("fcntl(F_DUPFD_CLOEXEC)", "a result", errno);
-  auto mapping = ipc::Mapping::map(fd.get(), *part.elsewhere_bytes(), ipc::Access::kReadOnly);
+  auto mapping = ipc::Mapping::map(fd.get(), bytes, ipc::Access::kReadOnly);
   if (!mapping) return mapping.error();
-  return client::ResultPart(part.name(), std::move(fd), std::move(*mapping));
+  return client::ResultPart(name, std::move(fd), std::move(*mapping));
 }
 
 }  // namespace
@@ -80,11 +86,12 @@ BatchRun::BatchRun(client::Client& client, const BatchArguments& batch, const bo
                .json = batch.json,
                .verbose = batch.verbose,
                .list_failures = style_ == ProgressStyle::kBar}),
-      signals_(io_, SIGINT, SIGTERM, SIGHUP),
+      signals_(io_, SIGINT, SIGTERM),
       redraw_(io_),
       readers_(std::min(batch.jobs, kReaders)) {}
 
 int BatchRun::run() {
+  if (ends_with_its_terminal()) signals_.add(SIGHUP);
   for (std::uint32_t i = 0; i < batch_.jobs; ++i) runners_.emplace_back(io_);
   runners_left_ = batch_.jobs;
   for (Runner& runner : runners_) asio::co_spawn(io_, take_inputs(runner), asio::detached);
@@ -233,8 +240,8 @@ Result<std::uint64_t> BatchRun::store(Runner& runner, const BatchInput& input, c
   std::error_code failure;
   fs::create_directories(directory, failure);
   if (failure) return system_error("create", directory, failure.value());
-  if (parts.front().elsewhere_bytes()) {
-    auto first = part_in_file(*runner.file, parts.front());
+  if (const auto in_file = parts.front().elsewhere_bytes()) {
+    auto first = part_in_file(*runner.file, parts.front().name(), *in_file);
     if (!first) return first.error();
     parts.front() = std::move(*first);
   }

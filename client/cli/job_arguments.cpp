@@ -146,7 +146,7 @@ Result<void> JobParser::set_parameter(const json::object& param, json::value val
 
 // False when neither every job nor the command has it.
 Result<bool> JobParser::take_option(const Option& option) {
-  const auto taken = own_.take(option, words_);
+  auto taken = own_.take(option, words_);
   if (!taken || *taken || option.is_short) return taken;
   if (option.name == "no-wait") return job_.options.no_wait = true;
   if (option.name == "retry-on") return take_retry_on(option);

@@ -21,7 +21,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <utility>
 
 #include "client/cli/arguments.h"
@@ -56,7 +55,8 @@ class OneJob {
   asio::cancellation_signal cancel_;
   ProgressStyle style_;
   JobProgress progress_;
-  std::optional<Result<client::JobResult>> outcome_{};
+  Result<client::JobResult> outcome_{Error{}};
+  bool ended_ = false;  // and that is its outcome
 };
 
 Result<client::JobResult> OneJob::run(client::Job job) {
@@ -66,7 +66,8 @@ Result<client::JobResult> OneJob::run(client::Job job) {
     };
   }
   const auto note = [this](Result<client::JobResult> result) {
-    outcome_.emplace(std::move(result));
+    outcome_ = std::move(result);
+    ended_ = true;
     signals_.cancel();
     progress_.finish();
   };
@@ -75,18 +76,18 @@ Result<client::JobResult> OneJob::run(client::Job job) {
   asio::co_spawn(io_, cancel_on_signal(), asio::detached);
   asio::co_spawn(io_, progress_.show(), asio::detached);
   io_.run();
-  return std::move(*outcome_);
+  return std::move(outcome_);
 }
 
 // The first signal cancels the job properly: the server stops it, and we report its answer. The second
-// one means now. Looks at the outcome before each wait, which nothing would end otherwise.
+// one means now. Looks whether it has ended before each wait, which nothing would end otherwise.
 asio::awaitable<void> OneJob::cancel_on_signal() {
   boost::system::error_code done;
-  if (outcome_) co_return;
+  if (ended_) co_return;
   co_await signals_.async_wait(asio::redirect_error(asio::use_awaitable, done));
   if (done) co_return;
   cancel_.emit(asio::cancellation_type::terminal);
-  if (outcome_) co_return;
+  if (ended_) co_return;
   co_await signals_.async_wait(asio::redirect_error(asio::use_awaitable, done));
   if (!done) leave();
 }
