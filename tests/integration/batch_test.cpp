@@ -320,6 +320,7 @@ TEST_F(Batch, OnATerminalIsABarThatIsErasedForTheSummary) {
 TEST_F(Batch, OnATerminalListsOnlyTheFirstFailures) {
   const Server server;
   std::vector<std::string> none;
+  none.reserve(50);
   for (int i = 0; i < 50; ++i) none.push_back(path("in/none" + std::to_string(i)));
   OnTerminal terminal(server, words("debug.echo", none));
   EXPECT_EQ(terminal.exit_code(), 3);

@@ -15,6 +15,7 @@ OnTerminal::OnTerminal(const Server& server, const std::vector<std::string>& arg
   std::vector<std::string> command{QUERN, "--runtime-dir", server.directory()};
   command.insert(command.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
+  argv.reserve(command.size() + 1);
   for (std::string& word : command) argv.push_back(word.data());
   argv.push_back(nullptr);
   const winsize size{.ws_row = 20, .ws_col = 100, .ws_xpixel = 0, .ws_ypixel = 0};

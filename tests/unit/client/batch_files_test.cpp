@@ -40,9 +40,10 @@ class BatchFiles : public ::testing::Test {
     options.words = words;
     const auto source = InputSource::open(options);
     std::vector<std::string> found;
-    while (const auto input = (*source)->take().input) {
-      found.push_back(input->folder + (input->folder.empty() ? "" : ":") + fs::path(input->path).filename().string() +
-                      (input->refused ? "!" : ""));
+    for (auto taken = (*source)->take(); taken.input; taken = (*source)->take()) {
+      const BatchInput& input = *taken.input;
+      found.push_back(input.folder + (input.folder.empty() ? "" : ":") + fs::path(input.path).filename().string() +
+                      (input.refused ? "!" : ""));
     }
     return found;
   }
