@@ -12,6 +12,13 @@ namespace json = boost::json;
 
 Result<bool> take_own(const Option& option, Words& words, RunArguments& run) {
   if (take_progress_wish(option, run.progress)) return true;
+  if (!option.is_short && option.name == "stream") return run.stream = true;
+  if (!option.is_short && option.name == "shared") {
+    auto name = words.value_of(option);
+    if (!name) return name.error();
+    run.shared.push_back(std::move(*name));
+    return true;
+  }
   if (option.is_short ? option.name != "o" : option.name != "output") return false;
   auto output = words.value_of(option);
   if (!output) return output.error();
@@ -44,12 +51,15 @@ bool take_progress_wish(const Option& option, ProgressWish& wish) {
 Result<RunArguments> parse_run(const KindTable& kinds, const std::vector<std::string>& words, bool piped) {
   RunArguments run;
   const OwnOptions own{.command = "run",
-                       .names = {"output", "progress", "no-progress"},
+                       .names = {"output", "stream", "shared", "progress", "no-progress"},
                        .take = [&](const Option& option, Words& rest) { return take_own(option, rest, run); }};
   auto job = parse_job(kinds, Words(words), own);
   if (!job) return job.error();
   static_cast<JobArguments&>(run) = std::move(*job);
   if (run.kind.empty()) return run;
+  if (run.stream && run.output != "-") {
+    return usage_error("--stream writes to standard output; with -o FILE the worker writes there as it goes", "stream");
+  }
   if (auto complete = complete_inputs(run, *kinds.find(run.kind), piped); !complete) return complete.error();
   return run;
 }

@@ -13,6 +13,8 @@ namespace quern::cli {
 
 struct RunArguments : JobArguments {  // an input is a file; "-" is standard input
   std::string output = "-";
+  bool stream = false;                // to standard output, as the result is made
+  std::vector<std::string> shared{};  // names of shared buffers
   ProgressWish progress = ProgressWish::kOnTerminal;
 };
 

@@ -16,7 +16,7 @@ _quern() {
     case "${COMP_WORDS[i]}" in
       --runtime-dir | --socket) server+=("${COMP_WORDS[i]}" "${COMP_WORDS[i+1]}"); ((i++)) ;;
       --priority | --attempts | --retry-on | --*-ms | -o | --output) ((i++)) ;;
-      --to | --from | --suffix | --jobs | --retry-for) ((i++)) ;;
+      --to | --from | --suffix | --jobs | --retry-for | --shared) ((i++)) ;;
       -*) ;;
       *) if [ -z "$command" ]; then command="${COMP_WORDS[i]}"; elif [ -z "$subject" ]; then subject="${COMP_WORDS[i]}"; fi ;;
     esac
@@ -24,7 +24,7 @@ _quern() {
   case "$command" in
     "") words="run batch kinds status top jobs buffers cancel health quarantine resize drain pause resume restart ping completion --runtime-dir --socket --help --version" ;;
     run | batch)
-      if [ "$command" = run ]; then job_options+=" --output -o"; else job_options="$batch_options"; fi
+      if [ "$command" = run ]; then job_options+=" --output -o --stream --shared"; else job_options="$batch_options"; fi
       if [ -z "$subject" ]; then
         words="$(quern "${server[@]}" kinds --names 2>/dev/null) $job_options --help"
       elif [[ "$current" == -* ]]; then

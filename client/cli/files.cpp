@@ -15,10 +15,31 @@
 #include "ipc/wire.h"
 
 namespace quern::cli {
-namespace {
 
-// How much of a result is looked at to tell text from binary.
-constexpr std::size_t kSampleBytes = 4096;
+Result<void> write_all(int fd, std::span<const std::byte> bytes, const std::string& path) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return system_error("write", path, errno);
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+  }
+  return {};
+}
+
+bool is_text(std::span<const std::byte> bytes) {
+  constexpr std::size_t kSampleBytes = 4096;
+  return std::ranges::none_of(bytes.first(std::min(bytes.size(), kSampleBytes)), [](std::byte b) {
+    const auto c = static_cast<unsigned char>(b);
+    return (c < 0x20 && c != '\n' && c != '\t' && c != '\r') || c == 0x7f;
+  });
+}
+
+Error binary_on_terminal() {
+  return Error{.code = ErrorCode::kInvalidArgument,
+               .message = "the result is binary and standard output is a terminal; give -o FILE, or redirect"};
+}
+
+namespace {
 
 Error input_error(std::string_view what, const std::string& path) {
   return Error{
@@ -41,16 +62,6 @@ ssize_t read_some(int fd, std::span<std::byte> into) {
   return n;
 }
 
-Result<void> write_all(int fd, std::span<const std::byte> bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return system_error("write", path, errno);
-    bytes = bytes.subspan(static_cast<std::size_t>(n));
-  }
-  return {};
-}
-
 Result<void> replace_file(const std::string& path, std::span<const std::byte> bytes) {
   auto file = ReplacedFile::open(path);
   if (!file) return file.error();
@@ -62,20 +73,10 @@ Result<void> replace_file(const std::string& path, std::span<const std::byte> by
   return (*file)->replace();
 }
 
-bool is_text(std::span<const std::byte> bytes) {
-  return std::ranges::none_of(bytes.first(std::min(bytes.size(), kSampleBytes)), [](std::byte b) {
-    const auto c = static_cast<unsigned char>(b);
-    return (c < 0x20 && c != '\n' && c != '\t' && c != '\r') || c == 0x7f;
-  });
-}
-
 Result<void> write_standard_output(const std::vector<client::ResultPart>& parts) {
   const bool terminal = ::isatty(STDOUT_FILENO) != 0;
   for (const auto& part : parts) {
-    if (terminal && !is_text(part.bytes())) {
-      return Error{.code = ErrorCode::kInvalidArgument,
-                   .message = "the result is binary and standard output is a terminal; give -o FILE, or redirect"};
-    }
+    if (terminal && !is_text(part.bytes())) return binary_on_terminal();
     if (auto written = write_all(STDOUT_FILENO, part.bytes(), "standard output"); !written) return written;
     // on a terminal the prompt should not follow a hash on its line
     const auto newline = std::as_bytes(std::span("\n", 1));

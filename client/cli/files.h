@@ -1,7 +1,9 @@
 // What `quern run` reads and writes.
 #pragma once
 
+#include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -38,5 +40,11 @@ class ReplacedFile {
 // `output`: "-" for standard output, an existing directory (each part under its name), or a file, which is
 // written beside its place and then renamed over it: a failure leaves what was there.
 [[nodiscard]] Result<void> write_output(const std::string& output, const std::vector<client::ResultPart>& parts);
+
+// All of it, to a descriptor that blocks. `name` is for the error.
+[[nodiscard]] Result<void> write_all(int fd, std::span<const std::byte> bytes, const std::string& name);
+// Whether a terminal may be shown it, as far as its beginning tells.
+[[nodiscard]] bool is_text(std::span<const std::byte> bytes);
+[[nodiscard]] Error binary_on_terminal();
 
 }  // namespace quern::cli

@@ -28,6 +28,7 @@
 #include "client/cli/files.h"
 #include "client/cli/job_progress.h"
 #include "client/cli/kinds.h"
+#include "client/cli/streamed_output.h"
 #include "client/cli/terminal.h"
 
 namespace quern::cli {
@@ -38,9 +39,9 @@ namespace asio = boost::asio;
 // One job, the signals that end it, and what is shown meanwhile; all on one loop.
 class OneJob {
  public:
-  // `file`: what becomes the result's first part, or null.
-  OneJob(client::Client& client, ProgressStyle style, std::unique_ptr<ReplacedFile>& file)
-      : client_(client), file_(file), style_(style), progress_(io_.get_executor(), style) {}
+  // `file`: what becomes the result's first part, or null. `streamed`: where it goes as it is made, or null.
+  OneJob(client::Client& client, ProgressStyle style, std::unique_ptr<ReplacedFile>& file, StreamedOutput* streamed)
+      : client_(client), file_(file), streamed_(streamed), style_(style), progress_(io_.get_executor(), style) {}
 
   Result<client::JobResult> run(client::Job job);
 
@@ -50,6 +51,7 @@ class OneJob {
 
   client::Client& client_;
   std::unique_ptr<ReplacedFile>& file_;
+  StreamedOutput* streamed_;
   asio::io_context io_;
   asio::signal_set signals_{io_, SIGINT, SIGTERM};
   asio::cancellation_signal cancel_;
@@ -63,6 +65,12 @@ Result<client::JobResult> OneJob::run(client::Job job) {
   if (style_ != ProgressStyle::kNone) {
     job.on_progress = [this](const wire::Progress& progress) {  // on the client's thread
       asio::post(io_, [this, progress] { progress_.note(progress); });
+    };
+  }
+  if (streamed_ != nullptr) {
+    job.on_bytes = [this](std::span<const std::byte> piece) {  // there too: nothing else waits for that thread
+      if (streamed_->write(piece)) return;
+      asio::post(io_, [this] { cancel_.emit(asio::cancellation_type::terminal); });
     };
   }
   const auto note = [this](Result<client::JobResult> result) {
@@ -109,6 +117,19 @@ Result<client::Job> make_job(const RunArguments& run) {
   return job;
 }
 
+// The shared buffers of these names, held until the job is done.
+Result<std::vector<client::SharedBuffer>> attach(client::Client& client, const std::vector<std::string>& names,
+                                                 client::Job& job) {
+  std::vector<client::SharedBuffer> buffers;
+  for (const std::string& name : names) {
+    auto buffer = client.attach_shared(name);
+    if (!buffer) return buffer.error();
+    job.options.shared_buffers.push_back(buffer->id());
+    buffers.push_back(std::move(*buffer));
+  }
+  return buffers;
+}
+
 // The worker writes straight into the output, if that is a file.
 Result<std::unique_ptr<ReplacedFile>> give_output_file(const std::string& output, client::Job& job) {
   std::error_code ignored;
@@ -123,13 +144,20 @@ Result<std::unique_ptr<ReplacedFile>> give_output_file(const std::string& output
 Result<void> run_job(client::Client& client, const RunArguments& run) {
   auto job = make_job(run);
   if (!job) return job.error();
+  const auto buffers = attach(client, run.shared, *job);
+  if (!buffers) return buffers.error();
   auto file = give_output_file(run.output, *job);
   if (!file) return file.error();
-  const ProgressStyle style = progress_style(run.progress, can_redraw(STDERR_FILENO));
-  const auto result = OneJob(client, style, *file).run(std::move(*job));
+  std::optional<StreamedOutput> streamed;
+  if (run.stream) streamed.emplace();
+  const bool can_draw = can_redraw(STDERR_FILENO) && !(streamed && streamed->on_terminal());
+  const auto result = OneJob(client, progress_style(run.progress, can_draw), *file, streamed ? &*streamed : nullptr)
+                          .run(std::move(*job));
+  if (streamed && !streamed->end()) return streamed->end();
   if (!result) return result.error();
   const bool written = result->parts.size() == 1 && result->parts.front().elsewhere_bytes();
-  return written ? (*file)->replace() : write_output(run.output, result->parts);
+  if (written) return streamed ? Result<void>() : (*file)->replace();
+  return write_output(run.output, result->parts);
 }
 
 }  // namespace

@@ -29,6 +29,8 @@ inline constexpr const char* kRunHelp =
     "  --progress              show its progress on standard error; on a terminal that is the default\n"
     "  --no-progress           show none\n"
     "  -o, --output OUTPUT     where the result goes\n"
+    "  --stream                write the result to standard output while it is made\n"
+    "  --shared NAME           give it the shared buffer of this name (`quern buffers`); may be repeated\n"
     "  --                      what follows is input files\n";
 
 // `arguments`: what follows `run`. Returns the exit code.

@@ -335,5 +335,16 @@ TEST(SharedBuffers, AWaitEndsInTimeAndWhenItsJobIsCancelled) {
   EXPECT_EQ(server.pool("debug").at("deaths").as_object().size(), 0U);
 }
 
+TEST(SharedBuffers, AreGivenToAJobByName) {
+  const Server server(shared_pools());
+  client::Client client = server.connect();
+  const SharedBuffer buffer = create(client, 64, "counters");
+  const Ended added = quern(server, {"run", "shared.add", "--index", "2", "--add", "7", "--shared", "counters"});
+  EXPECT_EQ(added.exit_code, 0) << added.err;
+  EXPECT_EQ(added.out, "0\n");
+  EXPECT_EQ(buffer.as<std::uint32_t>()[2].load(), 7U);
+  EXPECT_EQ(quern(server, {"run", "--shared=nobody", "shared.add"}).exit_code, 2) << "there is none";
+}
+
 }  // namespace
 }  // namespace quern::test

@@ -305,5 +305,49 @@ TEST(Stream, SurvivesItsWorkersDeathAtAnyMoment) {
   }
 }
 
+// ---- quern run --stream ------------------------------------------------------------------------------
+
+TEST(StreamCommand, WritesToStandardOutput) {
+  const Server server;
+  const Ended ended = quern(server, {"run", "--stream", "debug.produce", "--bytes", "3000000"});
+  EXPECT_EQ(ended.exit_code, 0) << ended.err;
+  EXPECT_EQ(ended.out.size(), 3'000'000U);
+  EXPECT_TRUE(is_produced(ended.out));
+}
+
+TEST(StreamCommand, LeavesTheBeginningOfWhatFailed) {
+  const Server server;
+  const Ended ended = quern(server, {"run", "--stream", "debug.produce", "--bytes", "1000", "--then", "fail"});
+  EXPECT_EQ(ended.exit_code, 3);
+  EXPECT_EQ(ended.out.size(), 1000U);
+  EXPECT_THAT(ended.err, HasSubstr("asked to fail after its result"));
+}
+
+TEST(StreamCommand, HasNoFile) {
+  const Server server;
+  const Ended ended = quern(server, {"run", "--stream", "debug.noop", "-o", "file"});
+  EXPECT_EQ(ended.exit_code, 2);
+  EXPECT_THAT(ended.err, HasSubstr("--stream writes to standard output"));
+}
+
+TEST(StreamCommand, EndsWithItsReaderAndSoDoesItsJob) {
+  const Server server;
+  const Ended ended = run({"/bin/sh", "-c",
+                           std::string(QUERN) + " --runtime-dir " + server.directory() +
+                               " run --stream debug.produce --bytes 1000000000000 --piece-bytes 1000 | head -c 5"});
+  EXPECT_EQ(ended.out.size(), 5U);
+  EXPECT_TRUE(eventually([&] { return server.pool().at("running").to_number<int>() == 0; }));
+}
+
+TEST(StreamCommand, SaysWhyItCannotWrite) {
+  const Server server;
+  const Ended ended = run({"/bin/sh", "-c",
+                           std::string(QUERN) + " --runtime-dir " + server.directory() +
+                               " run --stream debug.produce --bytes 1000000000000 > /dev/full"});
+  EXPECT_NE(ended.exit_code, 0);
+  EXPECT_THAT(ended.err, HasSubstr("standard output"));
+  EXPECT_THAT(ended.err, HasSubstr("No space left"));
+}
+
 }  // namespace
 }  // namespace quern::test
