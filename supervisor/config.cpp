@@ -49,6 +49,10 @@ void read_limits(TomlDocument& document, Config& config) {
   limits.read("clients_per_uid_max", into.clients_per_uid_max, 1, 100'000);
   limits.read("client_jobs_max", into.client_jobs_max, 1, 1'000'000);
   limits.read("client_buffers_max", into.client_buffers_max, 0, 1'000'000);
+  limits.read("client_fds_max", into.client_fds_max, 1, 10'000'000);
+  limits.read("fds_per_uid_max", into.fds_per_uid_max, 1, 10'000'000);
+  limits.read_size("client_payload_bytes_max", into.client_payload_bytes_max, 64U << 10, 1024 * kTiB);
+  limits.read_size("payload_bytes_per_uid_max", into.payload_bytes_per_uid_max, 64U << 10, 1024 * kTiB);
   limits.read_size("frame_bytes_max", into.frame_bytes_max, 64U << 10, UINT32_MAX);
   limits.read_size("payload_bytes_max", into.payload_bytes_max, 64U << 10, kTiB);
   limits.read_size("receive_bytes_max", into.receive_bytes_max, 64U << 10, kTiB);

@@ -42,6 +42,10 @@ struct LimitsConfig {
   std::uint32_t clients_per_uid_max = 512;
   std::uint32_t client_jobs_max = 4'096;   // in flight per connection
   std::uint32_t client_buffers_max = 256;  // shared buffers that a connection may hold
+  std::uint32_t client_fds_max = 10'000;   // descriptors held for a connection, its jobs and its answers
+  std::uint32_t fds_per_uid_max = 30'000;
+  std::uint64_t client_payload_bytes_max = 8ULL << 30;  // of a connection's jobs in flight and answers not taken
+  std::uint64_t payload_bytes_per_uid_max = 16ULL << 30;
   std::uint64_t frame_bytes_max = 3ULL << 30;
   std::uint64_t payload_bytes_max = 3ULL << 30;    // of one job, descriptors included
   std::uint64_t receive_bytes_max = 256ULL << 20;  // of large inline payloads being received, all clients together

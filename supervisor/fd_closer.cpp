@@ -98,6 +98,18 @@ std::size_t FdCloser::pending(uid_t uid) const {
   return at == shared_->left.end() ? 0 : at->second.size();
 }
 
+std::size_t FdCloser::pending() const {
+  const std::lock_guard lock(shared_->mutex);
+  std::size_t all = 0;
+  for (const auto& [queue, left] : shared_->left) all += left.size();
+  return all;
+}
+
+std::size_t FdCloser::threads() const {
+  const std::lock_guard lock(shared_->mutex);
+  return shared_->left.size();
+}
+
 std::size_t FdCloser::hanging(uid_t uid) const {
   const std::lock_guard lock(shared_->mutex);
   const auto at = shared_->left.find(uid);

@@ -44,6 +44,10 @@ class FdCloser {
   [[nodiscard]] static bool may_hang(int fd) noexcept;
   // How many of this user's are not closed yet.
   [[nodiscard]] std::size_t pending(uid_t uid) const;
+  // Of all users, memory included.
+  [[nodiscard]] std::size_t pending() const;
+  // How many threads it has now; they stay for a moment after the last close.
+  [[nodiscard]] std::size_t threads() const;
   // Of them, when the one at hand has not come back for kHanging; 0 otherwise: a burst is no hang.
   [[nodiscard]] std::size_t hanging(uid_t uid) const;
   static constexpr std::chrono::seconds kHanging{1};

@@ -24,6 +24,7 @@ Result<InBuffer::Received> InBuffer::receive(int socket, std::size_t wanted) {
   if (begin_ == end_) begin_ = end_ = 0;
   if (begin_ + wanted > storage_.size()) move_to_front();
   const std::span<std::byte> room(storage_.data() + end_, storage_.size() - end_);
+  const std::size_t fds_before = fds_.size();
   const auto received = ipc::receive_with_fds(socket, room, fds_);
   if (!received) return received.error();
   if (fds_.size() > kPendingFdsMax) {
@@ -31,7 +32,7 @@ Result<InBuffer::Received> InBuffer::receive(int socket, std::size_t wanted) {
                  .message = "more descriptors than the frames they came with announce"};
   }
   end_ += received->bytes;
-  return Received{received->status, received->bytes, received->bytes == room.size()};
+  return Received{received->status, received->bytes, received->bytes == room.size(), fds_.size() - fds_before};
 }
 
 void InBuffer::consume(std::size_t n, bool wipe) noexcept {

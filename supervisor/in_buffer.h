@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <vector>
 
 #include "common/error.h"
@@ -32,12 +33,15 @@ class InBuffer {
     ipc::IoStatus status = ipc::IoStatus::kDone;
     std::size_t bytes = 0;
     bool filled = false;
+    std::size_t fds = 0;
   };
   [[nodiscard]] Result<Received> receive(int socket, std::size_t wanted);
 
   // Drops the first `n` bytes.
   void consume(std::size_t n, bool wipe) noexcept;
 
+  // Those that came last. Who closes one leaves its place empty, for the frame that announces it.
+  [[nodiscard]] std::span<unique_fd> newest_fds(std::size_t n) noexcept { return std::span(fds_).last(n); }
   // The first `n` descriptors, in the order they came; fewer when the client sent fewer.
   [[nodiscard]] std::vector<unique_fd> take_fds(std::size_t n);
 

@@ -27,6 +27,7 @@
 #include "common/unique_fd.h"
 #include "ipc/channel.h"
 #include "ipc/wire.h"
+#include "supervisor/client_account.h"
 #include "supervisor/fd_closer.h"
 #include "supervisor/fingerprint.h"
 #include "supervisor/shared_buffers.h"
@@ -128,6 +129,7 @@ struct Job {
   std::vector<BufferRef> shared;           // the buffers it was submitted with
   ForeignFd output_file;                   // the client's, for the result's first part
   std::uint64_t payload_bytes = 0;         // body and descriptors together
+  Charge charge;                           // what it costs its client; goes with the record
   std::optional<Fingerprint> fingerprint;  // of kind and content, when somebody had reason to know
 
   QueueHook queue_hook;

@@ -19,19 +19,29 @@ OutQueue::~OutQueue() {
   while (!segments_.empty()) pop();
 }
 
+OutQueue::Segment& OutQueue::add_segment() {
+  bytes_before_last_ = bytes();
+  return segments_.emplace_back();
+}
+
 OutQueue::Segment& OutQueue::open_segment(std::size_t bytes) {
-  Segment& segment = segments_.emplace_back();
+  Segment& segment = add_segment();
   segment.bytes = std::move(spare_);
   spare_ = {};
   segment.bytes.reserve(std::max(bytes, kSegmentBytes));
   return segment;
 }
 
-wire::Buffer& OutQueue::frame(std::size_t bytes, std::vector<unique_fd> fds, bool sensitive) {
+wire::Buffer& OutQueue::frame(std::size_t bytes, std::vector<unique_fd> fds, bool sensitive, std::uint64_t fd_bytes) {
   const bool fits = !segments_.empty() && fds.empty() && segments_.back().file_bytes == 0 &&
                     segments_.back().bytes.capacity() - segments_.back().bytes.size() >= bytes;
   Segment& segment = fits ? segments_.back() : open_segment(bytes);
-  if (!fds.empty()) segment.fds = std::move(fds);
+  if (!fds.empty()) {
+    memfds_ += fds.size();
+    memfd_bytes_ += fd_bytes;
+    segment.fd_bytes = fd_bytes;
+    segment.fds = std::move(fds);
+  }
   segment.sensitive |= sensitive;
   return segment.bytes;
 }
@@ -40,15 +50,11 @@ wire::Buffer& OutQueue::continue_frame(std::size_t bytes, bool sensitive) { retu
 
 void OutQueue::append_file(unique_fd memfd, std::uint64_t bytes) {
   if (bytes == 0) return;
-  Segment& segment = segments_.emplace_back();
+  Segment& segment = add_segment();
   segment.file = std::move(memfd);
   segment.file_bytes = bytes;
-}
-
-std::uint64_t OutQueue::bytes() const noexcept {
-  std::uint64_t total = 0;
-  for (const Segment& segment : segments_) total += segment.bytes.size();
-  return total;
+  memfd_bytes_ += bytes;
+  ++memfds_;
 }
 
 Result<ipc::IoStatus> OutQueue::send(int socket) {
@@ -90,7 +96,12 @@ Result<ipc::IoResult> OutQueue::send_file(int socket, const Segment& segment, st
 void OutQueue::pop() {
   Segment& segment = segments_.front();
   if (segment.sensitive) ::explicit_bzero(segment.bytes.data(), segment.bytes.size());
+  memfds_ -= segment.fds.size() + (segment.file ? 1 : 0);
+  memfd_bytes_ -= segment.fd_bytes + segment.file_bytes;
+  // its reader may have closed its own already, or is gone: then ours is the last
   if (closer_ != nullptr && segment.file_bytes >= FdCloser::kQuickBytes) closer_->close(std::move(segment.file));
+  if (closer_ != nullptr && segment.fd_bytes >= FdCloser::kQuickBytes) closer_->close(segment.fds);
+  if (segments_.size() > 1) bytes_before_last_ -= segment.bytes.size();
   if (segment.bytes.capacity() == kSegmentBytes) {
     spare_ = std::move(segment.bytes);
     spare_.clear();

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -41,6 +42,21 @@ constexpr std::size_t kRefusedAtOnceMax = 64;
 
 constexpr ipc::Geometry kGeometry{.slots = 32, .input_extent_bytes = 32U << 10, .output_extent_bytes = 32U << 10};
 
+// Of this process (main.cpp has raised it as far as it goes).
+std::uint64_t descriptors_max() {
+  rlimit limit{};
+  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 1024;
+}
+
+// What is needed for sockets, workers, quarantine, and an answer's descriptors on their way through.
+std::uint64_t own_descriptors(const Config& config) {
+  constexpr std::uint64_t kBase = 512;
+  constexpr std::uint64_t kWorker = 8;  // twice over in a rolling restart
+  std::uint64_t own = kBase + config.limits.clients_max + kRefusedAtOnceMax + Quarantine::kDescriptorsKept;
+  for (const PoolConfig& pool : config.pools) own += kWorker * 2 * pool.workers;
+  return own;
+}
+
 Result<Peer> peer_of(const Session::Socket& socket, SessionRole role) {
   ucred credentials{};
   socklen_t bytes = sizeof credentials;
@@ -77,6 +93,7 @@ Server::Server(asio::io_context& io, Config config)
     : io_(io),
       config_(std::move(config)),
       started_ns_(now_ns()),
+      accounts_(account_limits(config_.limits, descriptors_max(), own_descriptors(config_)), closer_),
       shared_buffers_(closer_, config_.limits.shared_bytes_max, config_.limits.shared_bytes_per_uid_max),
       quarantine_(io, config_.limits.quarantine_bytes_max),
       receive_budget_(io, config_.limits.receive_bytes_max),
@@ -209,7 +226,8 @@ asio::awaitable<void> Server::keep_session(Session::Socket socket, SessionRole r
   peer->id = next_client_id_++;
   const auto refusal = no_room_for(*peer);
   SessionHost& host = *this;
-  const auto at = sessions_.emplace(sessions_.end(), io_, std::move(socket), host, config_.limits, *peer);
+  const auto at = sessions_.emplace(sessions_.end(), io_, std::move(socket), host, config_.limits, *peer,
+                                    accounts_.open(peer->uid));
   if (refusal) at->refuse(*refusal);
   ++clients_of_uid_[peer->uid];
   co_await at->run();
@@ -253,14 +271,23 @@ std::string Server::status() const {
                        .is_operator = session.peer().role == SessionRole::kOperator,
                        .jobs = session.jobs_in_flight(),
                        .buffers = session.buffers(),
-                       .unread_bytes = session.unread_bytes(),
+                       .held = session.held(),
                        .connected_ns = session.connected_ns()});
   }
+  std::vector<UserFacts> users;
+  accounts_.for_each_user([&](uid_t uid, std::uint32_t /*accounts*/, const Holding& held) {
+    const auto connected = clients_of_uid_.find(uid);
+    users.push_back(
+        {.uid = uid, .connections = connected == clients_of_uid_.end() ? 0 : connected->second, .held = held});
+  });
   std::vector<PoolSize> sizes;
   for (const auto& pool : pools_) sizes.push_back({&pool->config(), pool->fleet().target()});
   return status_document({.state = stopping_ ? "stopping" : "running",
                           .started_ns = started_ns_,
                           .clients = clients,
+                          .users = users,
+                          .descriptors = accounts_.held().descriptors,
+                          .descriptors_max = accounts_.limits().descriptors.max,
                           .ceiling = memory_ceiling(config_.limits, sizes, kGeometry)},
                          pools_);
 }

@@ -21,6 +21,7 @@
 #include "common/error.h"
 #include "supervisor/byte_budget.h"
 #include "supervisor/cgroup.h"
+#include "supervisor/client_account.h"
 #include "supervisor/config.h"
 #include "supervisor/job.h"
 #include "supervisor/listener.h"
@@ -72,6 +73,7 @@ class Server final : private SessionHost {
   std::int64_t started_ns_;
   ChildRegistry children_;
   FdCloser closer_;
+  ClientAccounts accounts_;
   SharedBuffers shared_buffers_;
   JobStore store_{closer_};
   Quarantine quarantine_;

@@ -31,13 +31,16 @@ Error protocol_error(std::string message) {
 
 }  // namespace
 
-Session::Session(asio::io_context& io, Socket socket, SessionHost& host, const LimitsConfig& limits, Peer peer)
+Session::Session(asio::io_context& io, Socket socket, SessionHost& host, const LimitsConfig& limits, Peer peer,
+                 Charge account)
     : io_(io),
       socket_(std::move(socket)),
       host_(host),
       limits_(limits),
       peer_(peer),
+      received_(std::move(account)),
       out_(&host.closer()),
+      unread_(received_.another()),
       out_ready_(io),
       relieved_(io),
       told_to_close_(io),
@@ -48,7 +51,7 @@ Session::Session(asio::io_context& io, Socket socket, SessionHost& host, const L
 
 Session::~Session() {
   host_.answers_budget().give(accounted_bytes_);
-  for (unique_fd& fd : in_.take_fds(SIZE_MAX)) host_.closer().close(std::move(fd), peer_.uid);  // no frame wanted them
+  close_received();  // no frame wanted them
 }
 
 // ---- The connection's life -------------------------------------------------------------------------
@@ -80,15 +83,18 @@ asio::awaitable<void> Session::read_requests() {
       continue;
     }
     const Step step = large_ ? continue_large() : handle_next_frame();
+    account_answers();
     if (step == Step::kClose) co_return;
     if (step == Step::kNeedRoom) co_await room_for_large();
     if (step != Step::kNeedBytes) continue;
 
     const auto received = in_.receive(socket_.native_handle(), wanted_bytes_);
     if (!received) {
+      close_received();
       (void)close_with(received.error());
       co_return;
     }
+    charge_received(received->fds);
     if (received->status == ipc::IoStatus::kClosed) break;
     if (received->status == ipc::IoStatus::kWouldBlock || (!received->filled && in_.bytes().size() < wanted_bytes_)) {
       if (!in_.bytes().empty() || large_) pace_.wait(now_ns());
@@ -107,7 +113,7 @@ asio::awaitable<void> Session::read_requests() {
 
 // The client has to take answers first.
 bool Session::must_not_read() const {
-  return jobs_.size() >= limits_.client_jobs_max || out_.bytes() >= kOutBytesMax ||
+  return jobs_.size() >= limits_.client_jobs_max || out_.bytes() >= kOutBytesMax || unread_.should_read() ||
          (host_.answers_budget().exceeded() && !out_.empty());
 }
 
@@ -151,6 +157,20 @@ void Session::account_answers() {
     budget.give(accounted_bytes_ - held);
   }
   accounted_bytes_ = held;
+  unread_.set({.descriptors = out_.memfds(), .unread_bytes = held + out_.memfd_bytes()});
+}
+
+// Those that came last, and belong to no frame yet.
+void Session::charge_received(std::size_t fds) {
+  if (fds == 0) return;
+  const Holding fresh{.descriptors = fds};
+  if (!received_.refusal(fresh)) return received_.add(fresh);
+  for (unique_fd& fd : in_.newest_fds(fds)) host_.closer().close(std::move(fd), peer_.uid);
+}
+
+void Session::close_received() {
+  for (unique_fd& fd : in_.take_fds(SIZE_MAX)) host_.closer().close(std::move(fd), peer_.uid);
+  received_.set({});
 }
 
 // EPOLLHUP: both directions are shut, so nobody will read an answer. A client that only shuts its

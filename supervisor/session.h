@@ -12,6 +12,9 @@
 // clients' sake, before a large body while too many are being received, and while it has answers unread
 // and all clients together too many. Nothing else waits for a slow client, and what it costs is bounded.
 //
+// What it makes us hold is on the client's account (client_account.h): a job above a limit is refused, and the
+// connection goes on. A descriptor for which there is no room is closed as it comes.
+//
 // Requests that fit InBuffer are buffered whole. The body of a larger job goes on into a memfd as it comes:
 // body_stream.h has the states of a frame, and what is held in each.
 //
@@ -39,6 +42,7 @@
 #include "supervisor/async_event.h"
 #include "supervisor/body_stream.h"
 #include "supervisor/byte_budget.h"
+#include "supervisor/client_account.h"
 #include "supervisor/config.h"
 #include "supervisor/frame_pace.h"
 #include "supervisor/in_buffer.h"
@@ -83,7 +87,9 @@ class Session final : public JobClient {
   using Socket = boost::asio::local::stream_protocol::socket;
   static constexpr std::uint64_t kOutBytesMax = 8U << 20;
 
-  Session(boost::asio::io_context& io, Socket socket, SessionHost& host, const LimitsConfig& limits, Peer peer);
+  // `account`: the client's first Charge.
+  Session(boost::asio::io_context& io, Socket socket, SessionHost& host, const LimitsConfig& limits, Peer peer,
+          Charge account);
   ~Session();
 
   // Until the connection is over and its jobs are cancelled.
@@ -98,7 +104,7 @@ class Session final : public JobClient {
   [[nodiscard]] const Peer& peer() const noexcept { return peer_; }
   [[nodiscard]] const std::string& client_name() const noexcept { return client_name_; }
   [[nodiscard]] std::int64_t connected_ns() const noexcept { return connected_ns_; }
-  [[nodiscard]] std::uint64_t unread_bytes() const noexcept { return out_.bytes(); }
+  [[nodiscard]] const Holding& held() const noexcept { return received_.of_client(); }
   [[nodiscard]] std::size_t buffers() const noexcept { return buffers_.size(); }
 
  private:
@@ -122,6 +128,8 @@ class Session final : public JobClient {
   [[nodiscard]] boost::asio::awaitable<bool> placed_pending();
   [[nodiscard]] std::optional<Error> too_slow(std::int64_t now) const;
   void account_answers();
+  void charge_received(std::size_t fds);
+  void close_received();
 
   // session_requests.cpp
   enum class Step { kHandled, kNeedBytes, kNeedRoom, kClose };
@@ -131,6 +139,16 @@ class Session final : public JobClient {
   [[nodiscard]] Result<void> submit(const wire::FrameHeader& header, ipc::ByteSpan body);
   [[nodiscard]] Result<std::unique_ptr<Job>> begin_job(const wire::FrameHeader& header,
                                                        const Result<wire::Submit>& submit, std::uint64_t body_bytes);
+  // The descriptors that came with a frame. What a job does not take of them is closed where it can't hold us up.
+  struct FrameFds {
+    std::vector<unique_fd> fds{};
+    ForeignFd output_file{};
+    Charge charge{};          // of all of them
+    std::size_t missing = 0;  // announced, and not here
+    std::size_t dropped = 0;  // closed as they came
+  };
+  [[nodiscard]] Result<std::uint64_t> payload_of(const FrameFds& came, const wire::JobOptions& options,
+                                                 std::uint64_t body_bytes) const;
   // A job on its way to its pool.
   struct Pending {
     std::unique_ptr<Job> job{};
@@ -146,11 +164,12 @@ class Session final : public JobClient {
 
   // session_buffers.cpp
   [[nodiscard]] Result<void> on_buffer_request(const wire::FrameHeader& header, ipc::ByteSpan body);
-  [[nodiscard]] Result<BufferRef> take_buffer(const wire::BufferRequest& request, std::vector<unique_fd> fds);
+  [[nodiscard]] Result<BufferRef> take_buffer(const wire::BufferRequest& request, FrameFds came);
+  [[nodiscard]] Result<BufferRef> attach_buffer(const wire::BufferRequest& request);
   void send_attached(std::uint64_t request_id, const SharedBuffer& buffer, bool with_memfd);
   [[nodiscard]] Result<std::vector<BufferRef>> shared_for(const wire::JobOptions& options) const;
   [[nodiscard]] static Result<void> check_output_file(const ForeignFd& file);
-  [[nodiscard]] std::vector<unique_fd> take_fds(std::size_t count, ForeignFd* last = nullptr);
+  [[nodiscard]] FrameFds take_fds(std::size_t count, bool output_file);
 
   // session_large.cpp
   [[nodiscard]] Step begin_large(const wire::FrameHeader& header, ipc::ByteSpan begun);
@@ -176,13 +195,16 @@ class Session final : public JobClient {
   Peer peer_;
   std::string client_name_;
   InBuffer in_;
+  Charge received_;  // of the descriptors in it
   OutQueue out_;
+  Charge unread_;         // of what is in that
   AsyncEvent out_ready_;  // out_ is no longer empty
   AsyncEvent relieved_;   // a job was answered, or out_ got shorter
   AsyncEvent told_to_close_;
   boost::unordered_flat_map<std::uint64_t, Job*> jobs_;  // by request id
   struct HeldBuffer {
     BufferRef buffer;
+    Charge charge;            // of one that others have made: our descriptor stays open for this client too
     std::uint32_t times = 1;  // created or attached, and not released
   };
   boost::unordered_flat_map<std::uint64_t, HeldBuffer> buffers_;  // by id

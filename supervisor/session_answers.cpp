@@ -8,7 +8,12 @@
 namespace quern::supervisor {
 
 void Session::on_result(Job& job, const wire::ResultInfo& info, const ResultParts& result) {
-  if (accepts_fds_ || result.fds.empty()) {
+  job.charge.set({});  // its record goes now
+  auto over = unread_.another().refusal({.descriptors = result.fds.size()});
+  if (over) {
+    over->message = "the result is thrown away: " + over->message;
+    send_error(job.request_id, *over);
+  } else if (accepts_fds_ || result.fds.empty()) {
     send_fd_result(job, info, result);
   } else {
     send_inline_result(job, info, result);
@@ -41,8 +46,10 @@ void Session::send_fd_result(Job& job, const wire::ResultInfo& info, const Resul
   for (const auto& part : result.parts) bytes += part.data.size();
   std::vector<unique_fd> fds;
   for (unique_fd& fd : result.fds) fds.push_back(std::move(fd));
+  std::uint64_t fd_bytes = 0;
+  for (const auto& part : result.parts) fd_bytes += part.place == wire::Place::kFd ? part.bytes : 0;
   const auto fd_count = static_cast<std::uint16_t>(fds.size());
-  wire::FrameBuilder frame(out_.frame(bytes, std::move(fds), job.kind->sensitive), wire::FrameType::kResult,
+  wire::FrameBuilder frame(out_.frame(bytes, std::move(fds), job.kind->sensitive, fd_bytes), wire::FrameType::kResult,
                            job.request_id, fd_count);
   wire::encode_result_head(frame.body(), info);
   wire::encode_parts(frame.body(), wire_parts(result, false));

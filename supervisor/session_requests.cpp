@@ -141,36 +141,30 @@ Result<void> Session::submit(const wire::FrameHeader& header, ipc::ByteSpan body
 // refused, and answered.
 Result<std::unique_ptr<Job>> Session::begin_job(const wire::FrameHeader& header, const Result<wire::Submit>& submit,
                                                 std::uint64_t body_bytes) {
-  ForeignFd output_file;
-  std::vector<unique_fd> fds =
-      take_fds(header.fd_count, submit && submit->options.output_file ? &output_file : nullptr);
+  FrameFds came = take_fds(header.fd_count, submit && submit->options.output_file);
   if (!submit && submit.error().code == ErrorCode::kProtocolError) return submit.error();
-  if (fds.size() + (output_file ? 1 : 0) != header.fd_count)
-    return protocol_error("a frame came without the descriptors it announces");
+  if (came.missing > 0) return protocol_error("a frame came without the descriptors it announces");
   if (header.request_id == 0) return protocol_error("request id 0 is the server's");
   if (jobs_.contains(header.request_id)) {
     return protocol_error(fmt::format("request id {} is in use by a job in flight", header.request_id));
   }
-  const auto refuse = [&](const Error& reason) {
+  const Kind* kind = submit ? host_.find_kind(submit->kind) : nullptr;
+  const auto refuse = [&](Error reason) {
+    if (reason.code == ErrorCode::kBusy && kind != nullptr) reason.retry_after_ms = kind->pool->retry_after_ms();
     send_error(header.request_id, reason);
+    host_.closer().close(came.fds);  // ours may be the last of a large memfd
     return std::unique_ptr<Job>();
   };
   if (!submit) return refuse(submit.error());
-  const Kind* kind = host_.find_kind(submit->kind);
   if (kind == nullptr) return refuse(no_such_kind(submit->kind));
   consumed_secret_ = kind->sensitive;
-  std::uint64_t payload_bytes = body_bytes;
-  if (payload_bytes > limits_.payload_bytes_max) return refuse(too_large(limits_.payload_bytes_max));
-  for (const unique_fd& fd : fds) {
-    const auto bytes = ipc::sealed_size(fd.get());
-    if (!bytes) return refuse(bytes.error());
-    if (*bytes > limits_.payload_bytes_max - payload_bytes) return refuse(too_large(limits_.payload_bytes_max));
-    payload_bytes += *bytes;
-  }
-  if (submit->options.output_file) {
-    if (const auto usable = check_output_file(output_file); !usable) return refuse(usable.error());
-    if (submit->options.stream) return refuse(one_way_only());
-  }
+  const auto payload_bytes = payload_of(came, submit->options, body_bytes);
+  if (!payload_bytes) return refuse(payload_bytes.error());
+  // one that is received into a memfd costs that as well
+  const bool large = wire::kHeaderBytes + header.body_bytes > InBuffer::kBytes;
+  const Holding needed{.descriptors = large ? 1U : 0U, .payload_bytes = *payload_bytes};
+  if (auto over = came.charge.refusal(needed)) return refuse(std::move(*over));
+  came.charge.add(needed);
   auto shared = shared_for(submit->options);
   if (!shared) return refuse(shared.error());
   auto job = host_.jobs().acquire();
@@ -178,12 +172,32 @@ Result<std::unique_ptr<Job>> Session::begin_job(const wire::FrameHeader& header,
   job->client = this;
   job->client_id = peer_.id;
   job->request_id = header.request_id;
-  job->fds = std::move(fds);
-  job->output_file = std::move(output_file);
+  job->fds = std::move(came.fds);
+  job->output_file = std::move(came.output_file);
+  job->charge = std::move(came.charge);
   job->stream = submit->options.stream;
   job->shared = std::move(*shared);
-  job->payload_bytes = payload_bytes;
+  job->payload_bytes = *payload_bytes;
   return job;
+}
+
+// How much a job hands over in all, if that is in order.
+Result<std::uint64_t> Session::payload_of(const FrameFds& came, const wire::JobOptions& options,
+                                          std::uint64_t body_bytes) const {
+  if (came.dropped > 0) return came.charge.dropped(came.fds.size() + (options.output_file ? 1 : 0));
+  if (body_bytes > limits_.payload_bytes_max) return too_large(limits_.payload_bytes_max);
+  std::uint64_t payload_bytes = body_bytes;
+  for (const unique_fd& fd : came.fds) {
+    const auto bytes = ipc::sealed_size(fd.get());
+    if (!bytes) return bytes.error();
+    if (*bytes > limits_.payload_bytes_max - payload_bytes) return too_large(limits_.payload_bytes_max);
+    payload_bytes += *bytes;
+  }
+  if (options.output_file) {
+    if (const auto usable = check_output_file(came.output_file); !usable) return usable.error();
+    if (options.stream) return one_way_only();
+  }
+  return payload_bytes;
 }
 
 void Session::hand_over(Pending pending) {
@@ -241,6 +255,7 @@ asio::awaitable<void> Session::answer_admin(std::uint64_t request_id, wire::Admi
   } else {
     send_error(request_id, answer.error());
   }
+  account_answers();
   --operations_;
   relieved_.notify_all();
 }

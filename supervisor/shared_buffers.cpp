@@ -109,7 +109,7 @@ Result<void> SharedBuffers::check_size(std::uint64_t bytes, uid_t uid) const {
 }
 
 Result<BufferRef> SharedBuffers::create(const wire::BufferRequest& request, unique_fd memfd, uid_t uid,
-                                        std::int64_t now_ns) {
+                                        std::int64_t now_ns, Charge charge) {
   if (auto checked = check_name(request.name); !checked) return checked.error();
   const auto bytes = shareable_size(memfd.get());
   if (!bytes) return bytes.error();
@@ -123,7 +123,9 @@ Result<BufferRef> SharedBuffers::create(const wire::BufferRequest& request, uniq
             .access = request.access,
             .gid = request.gid,
             .created_ns = now_ns,
-            .memfd = std::move(memfd)};
+            .memfd = std::move(memfd),
+            .charge = std::move(charge)};
+  buffer.charge.add({.buffer_bytes = buffer.bytes});
   bytes_ += buffer.bytes;
   if (!buffer.name.empty()) names_.emplace(buffer.name, id);
   return BufferRef(*this, buffer, BufferRef::Owner::kClient);

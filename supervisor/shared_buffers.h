@@ -28,6 +28,7 @@
 #include "common/error.h"
 #include "common/unique_fd.h"
 #include "ipc/wire.h"
+#include "supervisor/client_account.h"
 #include "supervisor/fd_closer.h"
 
 namespace quern::supervisor {
@@ -43,6 +44,7 @@ struct SharedBuffer {
   gid_t gid = 0;  // kGroup's
   std::int64_t created_ns = 0;
   unique_fd memfd{};
+  Charge charge{};  // its creator's, who may be gone
   std::uint32_t clients = 0;
   std::uint32_t jobs = 0;
 };
@@ -84,9 +86,9 @@ class SharedBuffers {
   SharedBuffers(FdCloser& closer, std::uint64_t bytes_max, std::uint64_t uid_bytes_max);
 
   // Takes a client's memfd. kInvalidArgument: it is none, is not sealed in size, or is sealed against
-  // writing; the name is taken or malformed. kTooLarge: a limit is exceeded.
+  // writing; the name is taken or malformed. kTooLarge: a limit is exceeded. `charge`: of the descriptor.
   [[nodiscard]] Result<BufferRef> create(const wire::BufferRequest& request, unique_fd memfd, uid_t uid,
-                                         std::int64_t now_ns);
+                                         std::int64_t now_ns, Charge charge = {});
   // kNotFound, also when the peer may not know that it is there.
   [[nodiscard]] Result<BufferRef> attach(std::string_view name, const BufferPeer& peer);
 

@@ -43,16 +43,34 @@ json::object describe_worker(const Worker& worker, std::int64_t now) {
   return object;
 }
 
+void add_holding(json::object& object, const Holding& held) {
+  object["descriptors"] = held.descriptors;
+  object["payload_bytes"] = held.payload_bytes;
+  object["buffer_bytes"] = held.buffer_bytes;
+  object["unread_bytes"] = held.unread_bytes;
+}
+
 json::object describe_client(const ClientFacts& client, std::int64_t now) {
-  return {{"id", client.id},
-          {"pid", client.pid},
-          {"uid", client.uid},
-          {"name", client.name},
-          {"role", client.is_operator ? "operator" : "client"},
-          {"jobs", client.jobs},
-          {"buffers", client.buffers},
-          {"unread_bytes", client.unread_bytes},
-          {"connected_ms", (now - client.connected_ns) / kNsPerMs}};
+  json::object object{{"id", client.id},
+                      {"pid", client.pid},
+                      {"uid", client.uid},
+                      {"name", client.name},
+                      {"role", client.is_operator ? "operator" : "client"},
+                      {"jobs", client.jobs},
+                      {"buffers", client.buffers},
+                      {"connected_ms", (now - client.connected_ns) / kNsPerMs}};
+  add_holding(object, client.held);
+  return object;
+}
+
+json::object describe_user(const UserFacts& user) {
+  json::object object{{"uid", user.uid}, {"connections", user.connections}};
+  add_holding(object, user.held);
+  return object;
+}
+
+json::object describe_descriptors(const ServerFacts& server) {
+  return {{"of_clients", server.descriptors}, {"of_clients_max", server.descriptors_max}};
 }
 
 json::object describe_memory(const MemoryCeiling& ceiling) {
@@ -143,6 +161,8 @@ std::string status_document(const ServerFacts& server, std::span<const std::uniq
   std::uint64_t running = 0;
   json::array connections;
   for (const ClientFacts& client : server.clients) connections.push_back(describe_client(client, now));
+  json::array users;
+  for (const UserFacts& user : server.users) users.push_back(describe_user(user));
   for (const auto& pool : pools) {
     described.push_back(describe_pool(*pool, now));
     accepted += pool->facts().accepted;
@@ -157,6 +177,8 @@ std::string status_document(const ServerFacts& server, std::span<const std::uniq
                                       {"uptime_ms", (now - server.started_ns) / kNsPerMs},
                                       {"clients", server.clients.size()},
                                       {"connections", std::move(connections)},
+                                      {"users", std::move(users)},
+                                      {"descriptors", describe_descriptors(server)},
                                       {"memory", describe_memory(server.ceiling)},
                                       {"jobs", json::object{{"accepted", accepted},
                                                             {"succeeded", succeeded},

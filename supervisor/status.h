@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "supervisor/client_account.h"
 #include "supervisor/memory_ceiling.h"
 #include "supervisor/pool.h"
 #include "supervisor/quarantine.h"
@@ -24,14 +25,23 @@ struct ClientFacts {
   bool is_operator = false;
   std::size_t jobs = 0;
   std::size_t buffers = 0;
-  std::uint64_t unread_bytes = 0;
+  Holding held{};
   std::int64_t connected_ns = 0;
+};
+
+struct UserFacts {
+  uid_t uid = 0;
+  std::uint32_t connections = 0;  // 0: jobs or buffers have outlived them
+  Holding held{};
 };
 
 struct ServerFacts {
   std::string_view state;  // "running", "stopping"
   std::int64_t started_ns = 0;
   std::span<const ClientFacts> clients{};
+  std::span<const UserFacts> users{};
+  std::uint64_t descriptors = 0;  // of all clients
+  std::uint64_t descriptors_max = 0;
   MemoryCeiling ceiling{};
 };
 

@@ -176,6 +176,7 @@ Result<bool> Worker::publish(Job& job, std::int64_t now_ns) {
       auto copied = ipc::memfd_from("job-body", job.body);
       if (!copied) return copied.error();
       job.body_fd = std::move(*copied);
+      job.charge.add({.descriptors = 1});
     }
     submission.body_in_fd = true;
     ++submission.fd_count;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
 #include <filesystem>
@@ -138,6 +139,17 @@ bool Operator::at_rest(std::size_t clients) {
            workers.size() == pool.at("workers_target").to_number<std::size_t>() &&
            std::ranges::all_of(workers, [](const auto& worker) { return worker.at("state").as_string() == "idle"; });
   });
+}
+
+bool Operator::accounts_are_empty() {
+  const boost::json::object now = status();
+  const auto is_empty = [](const boost::json::value& account) {
+    return std::ranges::all_of(std::array{"descriptors", "payload_bytes", "buffer_bytes", "unread_bytes"},
+                               [&](const char* what) { return account.at(what).to_number<std::uint64_t>() == 0; });
+  };
+  return std::ranges::all_of(now.at("connections").as_array(), is_empty) &&
+         std::ranges::all_of(now.at("users").as_array(), is_empty) &&
+         now.at("descriptors").at("of_clients").to_number<std::uint64_t>() == 0;
 }
 
 std::size_t Operator::release_quarantine() {

@@ -97,6 +97,8 @@ class Operator {
   // Whether nothing is queued or running, each pool has its number of workers, idle ones, and nobody but
   // `clients` is connected, this operator included.
   [[nodiscard]] bool at_rest(std::size_t clients = 1);
+  // Whether the server holds nothing for any client, by its own account.
+  [[nodiscard]] bool accounts_are_empty();
   // Forgets what is in quarantine, suspects too, and returns how many were more than suspect.
   std::size_t release_quarantine();
 

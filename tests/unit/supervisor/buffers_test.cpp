@@ -134,6 +134,41 @@ TEST(OutQueue, DescriptorsTravelWithTheirFrame) {
   EXPECT_EQ(*ipc::sealed_size(received[0].get()), 7U);
 }
 
+TEST(OutQueue, CountsWhatIsOnItsWay) {
+  const Stream stream;
+  FdCloser closer;
+  {
+    OutQueue queue(&closer);
+    append(queue, "first");
+    std::vector<unique_fd> fds(2);
+    for (unique_fd& fd : fds) fd = std::move(*ipc::memfd_from("test", ipc::as_bytes("payload")));
+    queue.frame(6, std::move(fds), false, 14).push_back(std::byte{0});
+    append(queue, "third");
+    queue.append_file(std::move(*ipc::create_memfd("test", FdCloser::kQuickBytes)), FdCloser::kQuickBytes);
+    EXPECT_EQ(queue.bytes(), 11U);
+    EXPECT_EQ(queue.memfds(), 3U);
+    EXPECT_EQ(queue.memfd_bytes(), 14 + FdCloser::kQuickBytes);
+    while (queue.memfd_bytes() == 14 + FdCloser::kQuickBytes || queue.bytes() > 0) {
+      ASSERT_TRUE(queue.send(stream.a.get()));
+    }
+    EXPECT_EQ(queue.memfds(), 1U);
+    EXPECT_EQ(queue.memfd_bytes(), FdCloser::kQuickBytes) << "as long as a byte of it is left";
+    EXPECT_EQ(closer.threads(), 0U);
+  }
+  EXPECT_EQ(closer.threads(), 1U) << "what its reader does not want is freed elsewhere";
+}
+
+TEST(OutQueue, ALargeResultThatNobodyTakesIsFreedElsewhere) {
+  FdCloser closer;
+  {
+    OutQueue queue(&closer);
+    std::vector<unique_fd> fds(1);
+    fds[0] = std::move(*ipc::create_memfd("test", FdCloser::kQuickBytes));
+    queue.frame(6, std::move(fds), false, FdCloser::kQuickBytes).push_back(std::byte{0});
+  }
+  EXPECT_EQ(closer.threads(), 1U);
+}
+
 TEST(OutQueue, APeerThatIsGoneIsSeen) {
   Stream stream;
   stream.b.reset();

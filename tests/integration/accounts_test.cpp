@@ -1,0 +1,509 @@
+// What the supervisor holds for each client: counted, limited, and nothing in the end.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <thread>
+
+#include "ipc/memfd.h"
+#include "tests/integration/raw_client.h"
+#include "tests/integration/server.h"
+
+namespace quern::test {
+namespace {
+
+using client::Part;
+using ::testing::HasSubstr;
+
+constexpr std::uint64_t kMiB = 1U << 20;
+
+unique_fd sealed(std::uint64_t bytes) {
+  auto memfd = ipc::create_memfd("test", bytes);
+  EXPECT_TRUE(memfd && ipc::seal_contents(memfd->get()));
+  return std::move(*memfd);
+}
+
+wire::Buffer submit_frame(std::uint64_t id, std::string_view kind, std::span<const wire::Part> parts,
+                          std::size_t fd_count, const wire::JobOptions& options = {}, std::string_view params = "") {
+  wire::Buffer out;
+  wire::FrameBuilder frame(out, wire::FrameType::kSubmit, id, static_cast<std::uint16_t>(fd_count));
+  wire::encode_submit_head(frame.body(), kind, options);
+  wire::encode_job_body(frame.body(), params, parts);
+  frame.finish();
+  return out;
+}
+
+// A job with `count` times the same memfd of `bytes`.
+bool submit_fds(RawClient& client, std::uint64_t id, std::size_t count, std::uint64_t bytes = 10,
+                std::string_view kind = "debug.echo", const wire::JobOptions& options = {}) {
+  const unique_fd memfd = sealed(bytes);
+  const std::vector<wire::Part> parts(count, {.place = wire::Place::kFd, .bytes = bytes});
+  const std::vector<int> fds(count, memfd.get());
+  return client.send(submit_frame(id, kind, parts, count, options), fds);
+}
+
+wire::Buffer buffer_frame(std::uint64_t id, wire::BufferOp op, std::string_view name) {
+  wire::Buffer out;
+  wire::FrameBuilder frame(out, wire::FrameType::kBuffer, id, op == wire::BufferOp::kCreate ? 1 : 0);
+  wire::encode_buffer_request(frame.body(), {.op = op, .name = name});
+  frame.finish();
+  return out;
+}
+
+struct Held {
+  std::uint64_t descriptors = 0;
+  std::uint64_t payload_bytes = 0;
+  std::uint64_t buffer_bytes = 0;
+  std::uint64_t unread_bytes = 0;
+  friend bool operator==(const Held&, const Held&) = default;
+};
+[[maybe_unused]] std::ostream& operator<<(std::ostream& out, const Held& held) {
+  return out << held.descriptors << " descriptors, bytes: payload " << held.payload_bytes << ", buffers "
+             << held.buffer_bytes << ", unread " << held.unread_bytes;
+}
+
+Held held_by(const boost::json::value& account) {
+  return {account.at("descriptors").to_number<std::uint64_t>(), account.at("payload_bytes").to_number<std::uint64_t>(),
+          account.at("buffer_bytes").to_number<std::uint64_t>(), account.at("unread_bytes").to_number<std::uint64_t>()};
+}
+
+// Of all users, of whom there is one.
+Held held(Operator& op) {
+  const boost::json::object status = op.status();
+  EXPECT_EQ(status.at("users").as_array().size(), 1U);
+  return held_by(status.at("users").at(0));
+}
+
+// ---- Counted ---------------------------------------------------------------------------------------
+
+TEST(Accounts, ShowWhatAClientHolds) {
+  const Server server;
+  Operator op(server);
+  ASSERT_TRUE(op.ask(wire::AdminOp::kPause, "debug"));
+  {
+    RawClient client(server);
+    client.greet();
+    ASSERT_TRUE(submit_fds(client, 1, 3, 1000));
+    EXPECT_TRUE(eventually([&] { return held(op).descriptors == 3; }));
+    const Held one = held(op);
+    EXPECT_GE(one.payload_bytes, 3000U);
+    EXPECT_LT(one.payload_bytes, 3300U) << "and the part of it that is in the frame";
+
+    ASSERT_TRUE(submit_fds(client, 2, 64, 1000));
+    EXPECT_TRUE(eventually([&] { return held(op).descriptors == 67; }));
+
+    const auto memfd = ipc::create_allocated_memfd("test", 8192);
+    const int fds[] = {memfd->get()};
+    ASSERT_TRUE(client.send(buffer_frame(3, wire::BufferOp::kCreate, "mine"), fds));
+    EXPECT_EQ(client.receive().type, wire::FrameType::kAttached);
+    EXPECT_EQ(held(op).descriptors, 68U);
+    EXPECT_EQ(held(op).buffer_bytes, 8192U);
+
+    RawClient other(server);
+    other.greet();
+    ASSERT_TRUE(other.send(buffer_frame(1, wire::BufferOp::kAttach, "mine")));
+    EXPECT_EQ(other.receive().type, wire::FrameType::kAttached);
+    EXPECT_EQ(held(op).descriptors, 69U) << "it keeps it open as well";
+    EXPECT_EQ(held(op).buffer_bytes, 8192U) << "and has not made it";
+
+    const boost::json::object status = op.status();
+    const auto& connections = status.at("connections").as_array();
+    ASSERT_EQ(connections.size(), 3U);
+    EXPECT_EQ(held_by(connections[1]).descriptors, 68U);
+    EXPECT_EQ(held_by(connections[2]).descriptors, 1U);
+    EXPECT_EQ(status.at("descriptors").at("of_clients").to_number<int>(), 69);
+    client.close();
+    EXPECT_TRUE(eventually([&] { return held(op).descriptors == 2; })) << "the buffer is its creator's until freed";
+    EXPECT_EQ(held(op).buffer_bytes, 8192U);
+  }
+  EXPECT_TRUE(eventually([&] { return op.accounts_are_empty(); }));
+  ASSERT_TRUE(op.ask(wire::AdminOp::kResume, "debug"));
+}
+
+TEST(Accounts, CountALargeBodyWhileItComes) {
+  const Server server;
+  Operator op(server);
+  RawClient client(server);
+  client.greet();
+  const std::string data(900'000, 'x');
+  const wire::Part part{.bytes = data.size(), .data = ipc::as_bytes(data)};
+  const wire::Buffer whole = submit_frame(1, "debug.echo", {&part, 1}, 0);
+  ASSERT_TRUE(client.send(ipc::ByteSpan(whole).first(500'000)));
+  EXPECT_TRUE(eventually([&] { return held(op).descriptors == 1; })) << "the memfd that it comes into";
+  EXPECT_GE(held(op).payload_bytes, 900'000U);
+  ASSERT_TRUE(client.send(ipc::ByteSpan(whole).subspan(500'000)));
+  EXPECT_EQ(client.receive().type, wire::FrameType::kResult);
+  EXPECT_TRUE(eventually([&] { return op.accounts_are_empty(); }));
+}
+
+TEST(Accounts, CountAnswersThatNobodyTakes) {
+  const Server server;
+  Operator op(server);
+  RawClient client(server);
+  client.greet();
+  // inline, through sendfile: the socket takes a little of it
+  client.send(submit_frame(1, "debug.produce", {}, 0, {}, R"({"bytes":3000000})"));
+  EXPECT_TRUE(eventually([&] { return held(op).unread_bytes >= 3'000'000; }));
+  EXPECT_EQ(held(op).descriptors, 1U);
+  EXPECT_EQ(client.receive().type, wire::FrameType::kResult);
+  EXPECT_TRUE(eventually([&] { return op.accounts_are_empty(); }));
+}
+
+// ---- And nothing in the end --------------------------------------------------------------------------
+
+// Each is done by a client of its own, which is gone afterwards.
+using Way = std::function<void(const Server&, Operator&, RawClient&)>;
+
+void answered(RawClient& client, ErrorCode code) {
+  const auto answer = client.receive();
+  EXPECT_EQ(answer.type, wire::FrameType::kError);
+  EXPECT_EQ(answer.error().code, code) << answer.error().message;
+}
+
+std::string params_of(std::string_view kind) {
+  return kind == "debug.crash" ? R"({"until_attempt":2})" : kind == "debug.sleep" ? R"({"ms":60000})" : "";
+}
+
+// debug.sleep takes no input: it gets an output file.
+void give_sleep(RawClient& client, wire::JobOptions options = {}) {
+  const auto file = ipc::create_memfd("test", 0);
+  const int fds[] = {file->get()};
+  options.output_file = true;
+  ASSERT_TRUE(client.send(submit_frame(1, "debug.sleep", {}, 1, options, params_of("debug.sleep")), fds));
+}
+
+void give(RawClient& client, std::string_view kind, const wire::JobOptions& options = {}) {
+  const unique_fd memfd = sealed(4 * kMiB);
+  const std::vector<wire::Part> parts(kind == "debug.crash" ? 1 : 2, {.place = wire::Place::kFd, .bytes = 4 * kMiB});
+  const std::vector<int> fds(parts.size(), memfd.get());
+  ASSERT_TRUE(client.send(submit_frame(1, kind, parts, fds.size(), options, params_of(kind)), fds));
+}
+
+void cancel(RawClient& client) {
+  wire::Buffer out;
+  wire::FrameBuilder(out, wire::FrameType::kCancel, 1).finish();
+  client.send(out);
+}
+
+void wait_for_running(Operator& op) {
+  EXPECT_TRUE(eventually([&] { return op.pool().at("running").to_number<int>() == 1; }));
+}
+
+const std::map<std::string, Way>& ways() {
+  static const std::map<std::string, Way> all{
+      {"answered",
+       [](auto&, auto&, RawClient& client) {
+         give(client, "debug.echo");
+         EXPECT_EQ(client.receive().type, wire::FrameType::kResult);
+       }},
+      {"tried again after a crash",
+       [](auto&, auto&, RawClient& client) {
+         give(client, "debug.crash", {.attempts = 2});
+         EXPECT_EQ(client.receive().type, wire::FrameType::kResult);
+       }},
+      {"crashed on every attempt",
+       [](auto&, auto&, RawClient& client) {
+         give(client, "debug.crash", {.attempts = 1});
+         answered(client, ErrorCode::kWorkerCrashed);
+       }},
+      {"failed",
+       [](auto&, auto&, RawClient& client) {
+         give(client, "debug.fail");
+         EXPECT_EQ(client.receive().type, wire::FrameType::kError);
+       }},
+      {"no such kind",
+       [](auto&, auto&, RawClient& client) {
+         give(client, "debug.nothing");
+         answered(client, ErrorCode::kInvalidArgument);
+       }},
+      {"a wrong option",
+       [](auto&, auto&, RawClient& client) {
+         give(client, "debug.noop", {.priority = 77});
+         answered(client, ErrorCode::kInvalidArgument);
+       }},
+      {"cancelled while queued",
+       [](auto&, Operator& op, RawClient& client) {
+         ASSERT_TRUE(op.ask(wire::AdminOp::kPause, "debug"));
+         give(client, "debug.noop");
+         EXPECT_TRUE(eventually([&] { return held(op).descriptors == 2; }));
+         cancel(client);
+         answered(client, ErrorCode::kCancelled);
+       }},
+      {"cancelled while running",
+       [](auto&, Operator& op, RawClient& client) {
+         give_sleep(client);
+         wait_for_running(op);
+         cancel(client);
+         answered(client, ErrorCode::kCancelled);
+       }},
+      {"timed out in the queue",
+       [](auto&, Operator& op, RawClient& client) {
+         ASSERT_TRUE(op.ask(wire::AdminOp::kPause, "debug"));
+         give(client, "debug.noop", {.queue_timeout_ms = 1});
+         answered(client, ErrorCode::kTimeout);
+       }},
+      {"ran too long",
+       [](auto&, auto&, RawClient& client) {
+         give_sleep(client, {.run_timeout_ms = 10, .attempts = 1});
+         answered(client, ErrorCode::kTimeout);
+       }},
+      {"the client goes while it is queued",
+       [](auto&, Operator& op, RawClient& client) {
+         ASSERT_TRUE(op.ask(wire::AdminOp::kPause, "debug"));
+         give(client, "debug.noop");
+         EXPECT_TRUE(eventually([&] { return held(op).descriptors == 2; }));
+       }},
+      {"the client goes while it runs",
+       [](auto&, Operator& op, RawClient& client) {
+         give_sleep(client);
+         wait_for_running(op);
+         EXPECT_EQ(held(op).descriptors, 1U);
+       }},
+      {"the client goes while it waits for a place",
+       [](auto&, Operator& op, RawClient& client) {
+         ASSERT_TRUE(op.ask(wire::AdminOp::kPause, "debug"));
+         for (std::uint64_t id = 1; id <= 6; ++id) submit_fds(client, id, 4);
+         EXPECT_TRUE(eventually([&] { return held(op).descriptors >= 16; }));
+       }},
+      {"the client goes in the middle of a large body",
+       [](auto&, Operator& op, RawClient& client) {
+         const std::string data(900'000, 'x');
+         const wire::Part part{.bytes = data.size(), .data = ipc::as_bytes(data)};
+         const wire::Buffer whole = submit_frame(1, "debug.echo", {&part, 1}, 0);
+         ASSERT_TRUE(client.send(ipc::ByteSpan(whole).first(500'000)));
+         EXPECT_TRUE(eventually([&] { return held(op).descriptors == 1; }));
+       }},
+      {"the client goes without taking its answer",
+       [](auto&, Operator& op, RawClient& client) {
+         client.send(submit_frame(1, "debug.produce", {}, 0, {}, R"({"bytes":3000000})"));
+         EXPECT_TRUE(eventually([&] { return held(op).unread_bytes >= 3'000'000; }));
+       }},
+      {"a drained pool",
+       [](auto&, Operator& op, RawClient& client) {
+         ASSERT_TRUE(op.ask(wire::AdminOp::kDrain, "debug"));
+         give(client, "debug.noop");
+         answered(client, ErrorCode::kUnavailable);
+       }},
+      {"descriptors without a frame",
+       [](auto&, Operator& op, RawClient& client) {
+         const unique_fd memfd = sealed(10);
+         const std::vector<int> fds(100, memfd.get());
+         client.send(ipc::as_bytes("x"), fds);
+         EXPECT_TRUE(eventually([&] { return held(op).descriptors == 100; }));
+       }},
+      {"more descriptors than announced",
+       [](auto&, auto&, RawClient& client) {
+         const unique_fd memfd = sealed(10);
+         const int fds[] = {memfd.get(), memfd.get()};
+         client.send(
+             submit_frame(1, "debug.noop", std::vector<wire::Part>{{.place = wire::Place::kFd, .bytes = 10}}, 3), fds);
+         EXPECT_EQ(client.receive().type, wire::FrameType::kGoingAway);
+       }},
+      {"an operator cancels",
+       [](auto&, Operator& op, RawClient& client) {
+         give_sleep(client);
+         wait_for_running(op);
+         std::uint64_t job = 0;
+         const boost::json::object pool = op.pool();
+         for (const auto& worker : pool.at("workers").as_array()) {
+           if (const auto* running = worker.as_object().if_contains("job"))
+             job = running->at("id").to_number<std::uint64_t>();
+         }
+         ASSERT_TRUE(op.ask(wire::AdminOp::kCancel, {}, job));
+         answered(client, ErrorCode::kCancelled);
+       }},
+      {"a shared buffer with a job, which outlives both",
+       [](auto&, Operator& op, RawClient& client) {
+         const auto memfd = ipc::create_allocated_memfd("test", 8192);
+         const int fds[] = {memfd->get()};
+         ASSERT_TRUE(client.send(buffer_frame(3, wire::BufferOp::kCreate, "b"), fds));
+         const auto attached = client.receive();
+         ASSERT_EQ(attached.type, wire::FrameType::kAttached);
+         const std::uint64_t id = wire::decode_attached(ipc::as_bytes(attached.body))->id;
+         client.send(submit_frame(1, "debug.wait", {}, 0, {.shared_buffers = {id}}, R"({"expected":0})"));
+         wait_for_running(op);
+         EXPECT_EQ(held(op).buffer_bytes, 8192U);
+       }},
+  };
+  return all;
+}
+
+TEST(Accounts, AreEmptyAgainHoweverItEnds) {
+  const Server server(debug_pool("queue_jobs_max = 5\n"));
+  Operator op(server);
+  for (const auto& [name, way] : ways()) {
+    SCOPED_TRACE(name);
+    {
+      RawClient client(server);
+      client.greet();
+      way(server, op, client);
+    }
+    ASSERT_TRUE(op.ask(wire::AdminOp::kResume, "debug"));
+    EXPECT_TRUE(eventually([&] { return op.accounts_are_empty(); })) << boost::json::serialize(op.status().at("users"));
+    (void)op.release_quarantine();
+  }
+}
+
+// ---- Limited -----------------------------------------------------------------------------------------
+
+void expect_refused(RawClient& client, ErrorCode code, std::string_view setting) {
+  const auto answer = client.receive();
+  EXPECT_EQ(answer.type, wire::FrameType::kError);
+  EXPECT_EQ(answer.error().code, code);
+  EXPECT_EQ(answer.error().field, "parts");
+  EXPECT_THAT(answer.error().message, HasSubstr(std::string(setting)));
+  EXPECT_EQ(answer.error().retry_after_ms > 0, code == ErrorCode::kBusy);
+}
+
+TEST(Accounts, AJobWithDescriptorsAboveTheLimitIsRefusedAndTheConnectionGoesOn) {
+  const Server server("[limits]\nclient_fds_max = 10\n" + debug_pool());
+  Operator op(server);
+  RawClient client(server);
+  client.greet();
+  ASSERT_TRUE(submit_fds(client, 1, 11));
+  expect_refused(client, ErrorCode::kTooLarge, "limits.client_fds_max");
+  ASSERT_TRUE(op.ask(wire::AdminOp::kPause, "debug"));
+  ASSERT_TRUE(submit_fds(client, 2, 8));
+  ASSERT_TRUE(submit_fds(client, 3, 3));
+  expect_refused(client, ErrorCode::kBusy, "limits.client_fds_max");
+  EXPECT_EQ(held(op).descriptors, 8U);
+  ASSERT_TRUE(submit_fds(client, 4, 2));
+  EXPECT_TRUE(eventually([&] { return held(op).descriptors == 10; }));
+  ASSERT_TRUE(op.ask(wire::AdminOp::kResume, "debug"));
+  EXPECT_EQ(client.receive().type, wire::FrameType::kResult);
+  EXPECT_EQ(client.receive().type, wire::FrameType::kResult);
+  ASSERT_TRUE(submit_fds(client, 5, 3));
+  EXPECT_EQ(client.receive().type, wire::FrameType::kResult) << "now it fits";
+  EXPECT_TRUE(eventually([&] { return op.accounts_are_empty(); }));
+}
+
+TEST(Accounts, AnotherConnectionIsNoWayRoundTheLimitOfAUser) {
+  const Server server("[limits]\nfds_per_uid_max = 10\npayload_bytes_per_uid_max = '1MiB'\n" + debug_pool());
+  Operator op(server);
+  ASSERT_TRUE(op.ask(wire::AdminOp::kPause, "debug"));
+  RawClient first(server);
+  RawClient second(server);
+  first.greet();
+  second.greet();
+  ASSERT_TRUE(submit_fds(first, 1, 8, kMiB / 10));
+  EXPECT_TRUE(eventually([&] { return held(op).descriptors == 8; }));
+  ASSERT_TRUE(submit_fds(second, 1, 3));
+  expect_refused(second, ErrorCode::kBusy, "limits.fds_per_uid_max");
+  ASSERT_TRUE(submit_fds(second, 2, 2, kMiB / 5));
+  expect_refused(second, ErrorCode::kBusy, "limits.payload_bytes_per_uid_max");
+  ASSERT_TRUE(submit_fds(second, 3, 1, 2 * kMiB));
+  expect_refused(second, ErrorCode::kTooLarge, "limits.payload_bytes_per_uid_max");
+  first.close();
+  EXPECT_TRUE(eventually([&] { return op.accounts_are_empty(); }));
+  ASSERT_TRUE(op.ask(wire::AdminOp::kResume, "debug"));
+  ASSERT_TRUE(submit_fds(second, 4, 2, kMiB / 5));
+  EXPECT_EQ(second.receive().type, wire::FrameType::kResult);
+}
+
+TEST(Accounts, PayloadAboveTheLimitIsRefusedWhetherItComesInlineOrNot) {
+  const Server server("[limits]\nclient_payload_bytes_max = '1MiB'\n" + debug_pool());
+  Operator op(server);
+  RawClient client(server);
+  client.greet();
+  const auto send_inline = [&](std::uint64_t id, std::size_t bytes) {
+    const std::string data(bytes, 'x');
+    const wire::Part part{.bytes = data.size(), .data = ipc::as_bytes(data)};
+    EXPECT_TRUE(client.send(submit_frame(id, "debug.echo", {&part, 1}, 0)));
+  };
+  send_inline(1, kMiB + 1);
+  expect_refused(client, ErrorCode::kTooLarge, "limits.client_payload_bytes_max");
+  ASSERT_TRUE(op.ask(wire::AdminOp::kPause, "debug"));
+  send_inline(2, 800'000);
+  EXPECT_TRUE(eventually([&] { return op.pool().at("queued").to_number<int>() == 1; }));
+  send_inline(3, 300'000);
+  expect_refused(client, ErrorCode::kBusy, "limits.client_payload_bytes_max");
+  ASSERT_TRUE(submit_fds(client, 4, 1, 300'000));
+  expect_refused(client, ErrorCode::kBusy, "limits.client_payload_bytes_max");
+  ASSERT_TRUE(op.ask(wire::AdminOp::kResume, "debug"));
+  EXPECT_EQ(client.receive().type, wire::FrameType::kResult);
+  send_inline(5, 300'000);
+  EXPECT_EQ(client.receive().type, wire::FrameType::kResult);
+}
+
+TEST(Accounts, WhoAttachesAndTakesNoAnswerIsNotReadAnyMore) {
+  const Server server("[limits]\nclient_fds_max = 100\n" + debug_pool());
+  RawClient client(server);
+  client.greet();
+  const auto memfd = ipc::create_allocated_memfd("test", 4096);
+  const int fds[] = {memfd->get()};
+  ASSERT_TRUE(client.send(buffer_frame(1, wire::BufferOp::kCreate, "b"), fds));
+  EXPECT_EQ(client.receive().type, wire::FrameType::kAttached);
+  const std::size_t before = server.open_fds();
+  wire::Buffer many;
+  for (std::uint64_t id = 2; id <= 2000; ++id) {
+    const wire::Buffer frame = buffer_frame(id, wire::BufferOp::kAttach, "b");
+    many.insert(many.end(), frame.begin(), frame.end());
+  }
+  auto sent = std::async(std::launch::async, [&] { return client.send(many); });
+  Operator op(server);
+  EXPECT_TRUE(eventually([&] { return held(op).descriptors > 50; }));
+  EXPECT_LE(held(op).descriptors, 100U);
+  EXPECT_LE(server.open_fds(), before + 105);
+  for (std::uint64_t id = 2; id <= 2000; ++id) {
+    const auto answer = client.receive();
+    ASSERT_EQ(answer.id, id);
+    ASSERT_EQ(answer.type, wire::FrameType::kAttached) << answer.error().message;
+  }
+  EXPECT_TRUE(sent.get());
+}
+
+// Half a million descriptors, of which most never get in: of one client, and the others don't notice.
+TEST(Accounts, AFloodOfDescriptorsLeavesTheOthersTheirs) {
+  const Server server(debug_pool("queue_jobs_max = 20000\n") + "[pools.shared]\nmodules = ['shared']\nworkers = 1\n" +
+                      "[pools.hash]\nmodules = ['hash']\nworkers = 1\n");
+  ASSERT_TRUE(server.operate(wire::AdminOp::kPause, "debug"));
+  RawClient flooding(server);
+  flooding.greet();
+  std::atomic<std::uint64_t> refused = 0;
+  std::atomic<bool> ended = false;
+  std::thread reader([&] {
+    for (auto answer = flooding.receive(); !answer.closed; answer = flooding.receive()) {
+      if (answer.type != wire::FrameType::kError || answer.error().code != ErrorCode::kBusy) break;
+      ++refused;
+    }
+    ended = true;
+  });
+  const unique_fd memfd = sealed(10);
+  const std::vector<wire::Part> parts(64, {.place = wire::Place::kFd, .bytes = 10});
+  const std::vector<int> fds(64, memfd.get());
+  std::uint64_t given = 0;
+  while (given < 8'000 && flooding.send(submit_frame(given + 1, "debug.noop", parts, 64), fds)) ++given;
+  EXPECT_EQ(given, 8'000U) << "its connection goes on";
+  Operator op(server);
+  const boost::json::object status = op.status();
+  const auto most = status.at("descriptors").at("of_clients_max").to_number<std::uint64_t>();
+  EXPECT_TRUE(eventually([&] { return held(op).descriptors / 64 + refused == given; }));
+  EXPECT_LE(held(op).descriptors, most / 4);
+  EXPECT_GT(refused, 0U);
+
+  client::Client other = server.connect();
+  auto buffer = client::Buffer::allocate(kMiB);
+  ASSERT_TRUE(buffer);
+  const auto result = other.run({.kind = "hash.digest",
+                                 .params_json = R"({"algorithm":"sha256"})",
+                                 .parts = {Part::transfer(std::move(*buffer))}});
+  EXPECT_TRUE(result) << to_string(result.error());
+  EXPECT_FALSE(ended);
+  ::shutdown(flooding.fd(), SHUT_RDWR);
+  reader.join();
+  EXPECT_TRUE(eventually([&] { return op.accounts_are_empty(); }));
+  ASSERT_TRUE(server.operate(wire::AdminOp::kResume, "debug"));
+}
+
+}  // namespace
+}  // namespace quern::test
