@@ -83,16 +83,22 @@ void add_workers(Lines& lines, const json::object& status) {
   }
 }
 
+// Of all sorts; UNREAD is a part of it.
+std::int64_t memory_held(const json::object& client) {
+  return number(client, "payload_bytes") + number(client, "buffer_bytes") + number(client, "unread_bytes");
+}
+
 void add_clients(Lines& lines, const json::object& status) {
   std::vector<const json::object*> clients;
   for (const json::value& client : status.at("connections").as_array()) clients.push_back(&client.as_object());
   std::ranges::stable_sort(clients, std::greater{}, [](const json::object* client) { return number(*client, "jobs"); });
-  lines.push_back(fmt::format("{:>8} {:>8} {:>8} {:<9} {:>6} {:>10} {:>9}  {}", "CLIENT", "PID", "UID", "ROLE", "JOBS",
-                              "UNREAD", "SINCE", "NAME"));
+  lines.push_back(fmt::format("{:>8} {:>8} {:>8} {:<9} {:>6} {:>6} {:>10} {:>10} {:>9}  {}", "CLIENT", "PID", "UID",
+                              "ROLE", "JOBS", "FDS", "MEMORY", "UNREAD", "SINCE", "NAME"));
   for (const json::object* client : clients) {
-    lines.push_back(fmt::format("{:>8} {:>8} {:>8} {:<9} {:>6} {:>10} {:>9}  {}", number(*client, "id"),
+    lines.push_back(fmt::format("{:>8} {:>8} {:>8} {:<9} {:>6} {:>6} {:>10} {:>10} {:>9}  {}", number(*client, "id"),
                                 number(*client, "pid"), number(*client, "uid"), text(*client, "role"),
-                                number(*client, "jobs"), size_text(number(*client, "unread_bytes")),
+                                number(*client, "jobs"), number(*client, "descriptors"),
+                                size_text(memory_held(*client)), size_text(number(*client, "unread_bytes")),
                                 duration(number(*client, "connected_ms")), printable(text(*client, "name"))));
   }
 }

@@ -26,8 +26,10 @@ boost::json::object status(int done) {
                    "job": {"id": 99, "kind": "image.resize", "running_ms": 1500}}]
 }],
     "connections": [{"id": 1, "pid": 21, "uid": 1000, "role": "client", "jobs": 0, "unread_bytes": 0,
+                     "descriptors": 0, "payload_bytes": 0, "buffer_bytes": 0,
                      "connected_ms": 10, "name": "idle\u001b[2J"},
                     {"id": 2, "pid": 22, "uid": 1000, "role": "client", "jobs": 4, "unread_bytes": 70000,
+                     "descriptors": 321, "payload_bytes": 3145728, "buffer_bytes": 2097152,
                      "connected_ms": 10, "name": "busy"}]
 })json")
       .as_object();
@@ -52,6 +54,12 @@ TEST(Top, ShowsPoolsWorkersAndClientsBusyOnesFirst) {
 TEST(Top, CountsWhatWasDoneSinceTheLastLook) {
   const auto before = status(100);
   EXPECT_THAT(joined(render_top(status(350), &before, 500ms, {})), HasSubstr("500.0/s"));
+}
+
+TEST(Top, ShowsWhatTheServerHoldsForAClient) {
+  const std::string page = joined(render_top(status(1), nullptr, 0ms, {}));
+  EXPECT_THAT(page, HasSubstr("   FDS     MEMORY     UNREAD"));
+  EXPECT_THAT(page, HasSubstr("   321    5.1 MiB   68.4 KiB")) << "all of it together";
 }
 
 TEST(Top, NeverPassesOnWhatATerminalObeys) {
