@@ -25,13 +25,25 @@ bool is_workers_to_tell(ErrorCode code) noexcept {
 
 }  // namespace
 
-CompletionReader::CompletionReader(const ipc::Channel& channel, int control) : channel_(channel), control_(control) {
+CompletionReader::CompletionReader(const ipc::Channel& channel, int control, FdCloser* closer)
+    : channel_(channel), control_(control), closer_(closer) {
   parts_.reserve(ipc::kResultPartsMax);
   raw_parts_.reserve(ipc::kResultPartsMax);
 }
 
+void CompletionReader::drop() noexcept {
+  for (auto* fds : {&fds_, &message_.fds}) {
+    for (unique_fd& fd : *fds) {
+      if (closer_ != nullptr) closer_->close(std::move(fd), uid_);
+    }
+    fds->clear();
+  }
+}
+
 std::optional<WorkerAnswer> CompletionReader::read(const ipc::Completion& completion, const Job* job) {
   const auto outcome = static_cast<ipc::Outcome>(completion.outcome);
+  drop();
+  if (job != nullptr) uid_ = job->charge.uid();
   if ((job == nullptr) != (outcome == ipc::Outcome::kSkipped)) return std::nullopt;
   WorkerAnswer answer{.run_ns = completion.run_ns};
   if (outcome == ipc::Outcome::kResult && !read_result(completion, *job, answer)) return std::nullopt;
@@ -89,7 +101,6 @@ bool CompletionReader::read_error(const ipc::Completion& completion, WorkerAnswe
 
 // They went ahead of the completion, so they are here, and nothing else is.
 bool CompletionReader::receive_fds(const ipc::Completion& completion) {
-  fds_.clear();
   while (fds_.size() < completion.fd_count) {
     const auto received = ipc::receive_control(control_, message_);
     if (!received || *received != ipc::IoStatus::kDone) return false;

@@ -34,16 +34,21 @@ struct WorkerAnswer {
 
 class CompletionReader {
  public:
-  // Both are borrowed and outlive the reader. `control` is the supervisor's end, non-blocking.
-  CompletionReader(const ipc::Channel& channel, int control);
+  // All are borrowed and outlive the reader. `control` is the supervisor's end, non-blocking. `closer`: closes
+  // descriptors that nobody wants; without one, the reader does.
+  CompletionReader(const ipc::Channel& channel, int control, FdCloser* closer = nullptr);
+  CompletionReader(const CompletionReader&) = delete;
+  CompletionReader& operator=(const CompletionReader&) = delete;
+  ~CompletionReader() { drop(); }
 
   // `completion` comes from CompletionConsumer::look(), which has checked its own fields. `job`: who
   // waits at that position; null when it was revoked, and then the worker must have skipped it.
   // Nothing: the worker lied.
   [[nodiscard]] std::optional<WorkerAnswer> read(const ipc::Completion& completion, const Job* job);
 
-  // Closes the descriptors that nobody took out of the answer.
-  void drop() noexcept { fds_.clear(); }
+  // Closes the descriptors that nobody took out of the answer. They may be anything, a file on a file system that
+  // hangs as well: the job's client may have given it to the worker, so it is that user's to wait for.
+  void drop() noexcept;
 
  private:
   [[nodiscard]] bool read_result(const ipc::Completion& completion, const Job& job, WorkerAnswer& answer);
@@ -52,6 +57,8 @@ class CompletionReader {
 
   const ipc::Channel& channel_;
   int control_;
+  FdCloser* closer_;
+  uid_t uid_ = kNobodysUid;  // whose job was read last
   // reused from answer to answer
   std::vector<ResultParts::Part> parts_;
   std::vector<ipc::ResultPart> raw_parts_;  // the parts' names are views into these

@@ -47,6 +47,7 @@ struct FleetOptions {
   std::uint32_t worker_jobs_max = 0;       // about; 0: no limit
   std::uint64_t worker_rss_bytes_max = 0;  // 0: no limit
   Cgroups* cgroups = nullptr;  // where each worker gets a cgroup of its own; null: there are none. Outlives the fleet
+  FdCloser* closer = nullptr;  // of what workers send and nobody wants; outlives the fleet
 };
 
 class FleetEvents {

@@ -132,8 +132,10 @@ std::optional<Error> Quarantine::refusal(const Job& job) {
 
 void Quarantine::note_death(const Job& job, pid_t worker_pid, Cause cause, std::uint32_t deaths_max) {
   if (deaths_max == 0 || !counts_against_job(cause) || !job.shared.empty()) return;
+  if (descriptors_hashed_ + job.fds.size() + 1 > kDescriptorsHashed) return;
   auto content = copy_content(job);
   if (!content) return;
+  descriptors_hashed_ += content->descriptors();
   Entry seen{.kind = job.kind, .body_bytes = job.body_bytes(), .payload_bytes = job.payload_bytes};
   const Death death{.unix_ms = unix_ms(), .job_id = job.id, .worker_pid = worker_pid, .cause = cause};
   asio::co_spawn(io_, record(std::move(*content), std::move(seen), death, deaths_max), asio::detached);
@@ -148,8 +150,10 @@ asio::awaitable<void> Quarantine::record(Content content, Entry seen, Death deat
   }
   co_await add_payload(print, content.fds);
   seen.fingerprint = print.finish();
+  descriptors_hashed_ -= content.descriptors();
   if (seen.kind->sensitive) ::explicit_bzero(content.body.data(), content.body.size());
-  Entry& entry = entry_for(std::move(seen), std::move(content));
+  Entry& entry = entry_for(std::move(seen), content);
+  close(content);  // unless it was kept
   ++entry.deaths;
   entry.last_deaths.push_back(death);
   if (entry.last_deaths.size() > kDeathsKept) entry.last_deaths.pop_front();
@@ -171,7 +175,7 @@ void Quarantine::note_answer(const Job& job) noexcept {
 
 // ---- Entries ---------------------------------------------------------------------------------------
 
-Quarantine::Entry& Quarantine::entry_for(Entry&& seen, Content&& content) {
+Quarantine::Entry& Quarantine::entry_for(Entry&& seen, Content& content) {
   if (const auto at = std::ranges::find(entries_, seen.fingerprint, &Entry::fingerprint); at != entries_.end()) {
     return *at;
   }
@@ -180,11 +184,12 @@ Quarantine::Entry& Quarantine::entry_for(Entry&& seen, Content&& content) {
     drop(suspect != entries_.end() ? suspect : entries_.begin());
   }
   Entry& entry = entries_.emplace_back(std::move(seen));
-  if (!entry.kind->sensitive) keep(entry, std::move(content));
+  if (!entry.kind->sensitive) keep(entry, content);
   return entry;
 }
 
-void Quarantine::keep(Entry& entry, Content&& content) {
+// Takes the content, if there is room for it.
+void Quarantine::keep(Entry& entry, Content& content) {
   const auto fits = [&] {
     return bytes_kept_ + entry.payload_bytes <= bytes_max_ &&
            descriptors_kept_ + content.descriptors() <= kDescriptorsKept;
@@ -195,14 +200,20 @@ void Quarantine::keep(Entry& entry, Content&& content) {
   if (!fits()) return;
   bytes_kept_ += entry.payload_bytes;
   descriptors_kept_ += content.descriptors();
-  entry.content = std::move(content);
+  entry.content = std::exchange(content, {});
 }
 
 void Quarantine::forget_content(Entry& entry) noexcept {
   if (!entry.content) return;
   bytes_kept_ -= entry.payload_bytes;
   descriptors_kept_ -= entry.content->descriptors();
+  close(*entry.content);
   entry.content.reset();
+}
+
+void Quarantine::close(Content& content) noexcept {
+  closer_.close(std::move(content.body_fd));
+  closer_.close(content.fds);
 }
 
 Quarantine::Entry* Quarantine::find(std::uint64_t id) noexcept {

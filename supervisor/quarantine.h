@@ -39,6 +39,8 @@ class Quarantine {
   static constexpr std::size_t kEntriesMax = 1'000;
   static constexpr std::size_t kDeathsKept = 8;
   static constexpr std::size_t kDescriptorsKept = 128;
+  static constexpr std::size_t kDescriptorsHashed = 512;  // at a time; a death beyond them goes uncounted
+  static constexpr std::size_t kDescriptorsMax = kDescriptorsKept + kDescriptorsHashed;
 
   struct Death {
     std::int64_t unix_ms = 0;
@@ -65,7 +67,9 @@ class Quarantine {
     std::optional<Content> content{};
   };
 
-  Quarantine(boost::asio::io_context& io, std::uint64_t bytes_max) : io_(io), bytes_max_(bytes_max) {}
+  // `closer`: frees contents, whose last descriptor may be ours.
+  Quarantine(boost::asio::io_context& io, FdCloser& closer, std::uint64_t bytes_max)
+      : io_(io), closer_(closer), bytes_max_(bytes_max) {}
 
   // Jobs with shared buffers are never in it: what they read there may be another thing each time.
 
@@ -86,15 +90,18 @@ class Quarantine {
 
  private:
   [[nodiscard]] boost::asio::awaitable<void> record(Content content, Entry seen, Death death, std::uint32_t deaths_max);
-  Entry& entry_for(Entry&& seen, Content&& content);
+  Entry& entry_for(Entry&& seen, Content& content);
   void drop(std::list<Entry>::iterator at) noexcept;
-  void keep(Entry& entry, Content&& content);
+  void keep(Entry& entry, Content& content);
   void forget_content(Entry& entry) noexcept;
+  void close(Content& content) noexcept;
 
   boost::asio::io_context& io_;
+  FdCloser& closer_;
   std::uint64_t bytes_max_;
   std::uint64_t bytes_kept_ = 0;
   std::size_t descriptors_kept_ = 0;
+  std::size_t descriptors_hashed_ = 0;
   std::list<Entry> entries_;  // oldest first
 };
 

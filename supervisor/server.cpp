@@ -52,7 +52,7 @@ std::uint64_t descriptors_max() {
 std::uint64_t own_descriptors(const Config& config) {
   constexpr std::uint64_t kBase = 512;
   constexpr std::uint64_t kWorker = 8;  // twice over in a rolling restart
-  std::uint64_t own = kBase + config.limits.clients_max + kRefusedAtOnceMax + Quarantine::kDescriptorsKept;
+  std::uint64_t own = kBase + config.limits.clients_max + kRefusedAtOnceMax + Quarantine::kDescriptorsMax;
   for (const PoolConfig& pool : config.pools) own += kWorker * 2 * pool.workers;
   return own;
 }
@@ -68,7 +68,7 @@ Result<Peer> peer_of(const Session::Socket& socket, SessionRole role) {
   return Peer{.pid = credentials.pid, .uid = credentials.uid, .role = role};
 }
 
-FleetOptions fleet_options(const Config& config, const PoolConfig& pool, Cgroups* cgroups) {
+FleetOptions fleet_options(const Config& config, const PoolConfig& pool, Cgroups* cgroups, FdCloser& closer) {
   std::vector<std::string> paths;
   for (const std::string& module : pool.modules) {
     // a name is one of ours; anything with a slash is a path to a user's own
@@ -84,7 +84,8 @@ FleetOptions fleet_options(const Config& config, const PoolConfig& pool, Cgroups
           .workers = pool.workers,
           .worker_jobs_max = pool.worker_jobs_max,
           .worker_rss_bytes_max = pool.worker_rss_bytes_max,
-          .cgroups = cgroups};
+          .cgroups = cgroups,
+          .closer = &closer};
 }
 
 }  // namespace
@@ -95,7 +96,7 @@ Server::Server(asio::io_context& io, Config config)
       started_ns_(now_ns()),
       accounts_(account_limits(config_.limits, descriptors_max(), own_descriptors(config_)), closer_),
       shared_buffers_(closer_, config_.limits.shared_bytes_max, config_.limits.shared_bytes_per_uid_max),
-      quarantine_(io, config_.limits.quarantine_bytes_max),
+      quarantine_(io, closer_, config_.limits.quarantine_bytes_max),
       receive_budget_(io, config_.limits.receive_bytes_max),
       answers_budget_(config_.limits.answers_bytes_max),
       operations_(io, pools_, store_, quarantine_, shared_buffers_, [this] { return status(); }),
@@ -134,8 +135,9 @@ asio::awaitable<Result<void>> Server::run() {
 
 asio::awaitable<Result<void>> Server::start_pools() {
   for (const PoolConfig& pool_config : config_.pools) {
-    Pool& pool = *pools_.emplace_back(std::make_unique<Pool>(io_, children_, store_, quarantine_, pool_config,
-                                                             fleet_options(config_, pool_config, cgroups_.get())));
+    Pool& pool =
+        *pools_.emplace_back(std::make_unique<Pool>(io_, children_, store_, quarantine_, pool_config,
+                                                    fleet_options(config_, pool_config, cgroups_.get(), closer_)));
     auto started = co_await pool.start();
     if (started) started = register_kinds(pool);
     if (!started) {

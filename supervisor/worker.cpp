@@ -35,7 +35,7 @@ constexpr int kWorkerSendBytes = 1;
 // ---- Birth and death -----------------------------------------------------------------------------
 
 Result<std::unique_ptr<Worker>> Worker::create(asio::io_context& io, const ipc::Geometry& geometry,
-                                               std::uint64_t incarnation, WorkerEvents& events) {
+                                               std::uint64_t incarnation, WorkerEvents& events, FdCloser* closer) {
   auto created = ipc::Channel::create(geometry, incarnation);
   if (!created) return created.error();
   unique_fd eventfd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -50,11 +50,13 @@ Result<std::unique_ptr<Worker>> Worker::create(asio::io_context& io, const ipc::
     return system_error("setsockopt(SO_SNDBUF)", "control", errno);
   }
   return std::unique_ptr<Worker>(new Worker(io, std::move(created->channel), std::move(created->fd), std::move(eventfd),
-                                            std::move(worker_eventfd), std::move(*control), incarnation, events));
+                                            std::move(worker_eventfd), std::move(*control), incarnation, events,
+                                            closer));
 }
 
 Worker::Worker(asio::io_context& io, ipc::Channel channel, unique_fd channel_fd, unique_fd eventfd,
-               unique_fd worker_eventfd, ipc::ControlPair control, std::uint64_t incarnation, WorkerEvents& events)
+               unique_fd worker_eventfd, ipc::ControlPair control, std::uint64_t incarnation, WorkerEvents& events,
+               FdCloser* closer)
     : io_(io),
       events_(events),
       channel_(std::move(channel)),
@@ -65,7 +67,7 @@ Worker::Worker(asio::io_context& io, ipc::Channel channel, unique_fd channel_fd,
       wipe_(channel_.geometry().slots, 0),
       eventfd_(io, eventfd.release()),
       control_(std::move(control.supervisor)),
-      answers_(channel_, control_.get()),
+      answers_(channel_, control_.get(), closer),
       channel_fd_(std::move(channel_fd)),
       worker_eventfd_(std::move(worker_eventfd)),
       worker_control_(std::move(control.child)),

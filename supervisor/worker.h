@@ -62,7 +62,7 @@ class Worker {
 
   [[nodiscard]] static Result<std::unique_ptr<Worker>> create(boost::asio::io_context& io,
                                                               const ipc::Geometry& geometry, std::uint64_t incarnation,
-                                                              WorkerEvents& events);
+                                                              WorkerEvents& events, FdCloser* closer = nullptr);
 
   // ---- Birth and death (the fleet's business)
 
@@ -141,7 +141,8 @@ class Worker {
 
  private:
   Worker(boost::asio::io_context& io, ipc::Channel channel, unique_fd channel_fd, unique_fd eventfd,
-         unique_fd worker_eventfd, ipc::ControlPair control, std::uint64_t incarnation, WorkerEvents& events);
+         unique_fd worker_eventfd, ipc::ControlPair control, std::uint64_t incarnation, WorkerEvents& events,
+         FdCloser* closer);
 
   [[nodiscard]] boost::asio::awaitable<Cause> gone();
   [[nodiscard]] boost::asio::awaitable<void> until_given_up();

@@ -221,6 +221,25 @@ class Attack {
     }
   }
 
+  // Its client's output file as a part of its result: whoever closes it waits for its file system.
+  void hand_back() {
+    const int file = output_file();
+    send({.type = ipc::ControlType::kResultFds, .id = position_}, {}, std::span(&file, 1));
+    auto& part = reinterpret_cast<ipc::ResultPart*>(at(geometry_.result_parts_offset()))[slot() * ipc::kResultPartsMax];
+    part = {};
+    part.bytes = 1;
+    part.place = static_cast<std::uint8_t>(quern::wire::Place::kFd);
+    auto& completion = reinterpret_cast<ipc::Completion*>(at(geometry_.completions_offset()))[slot()];
+    completion = {};
+    completion.position = position_;
+    completion.outcome = static_cast<std::uint32_t>(ipc::Outcome::kResult);
+    completion.parts = 1;
+    completion.fd_count = 1;
+    header_.completion_tail.store(position_ + 1);
+    ring();
+    for (;;) pause_ms(1000);
+  }
+
   void choose(std::uint64_t which) {
     switch (which) {
       case 0: return words();
@@ -237,7 +256,8 @@ class Attack {
       case 11: return hang_up();
       case 12: return stream();
       case 13: return deaf();
-      default: return usurp();
+      case 14: return usurp();
+      default: return hand_back();
     }
   }
   void several() {
@@ -313,6 +333,15 @@ class Attack {
     (void)ipc::send_control(fds_.control, header, body, fds);
   }
 
+  // The one descriptor of a regular file that is no memory; -1 without one.
+  static int output_file() {
+    for (int fd = 3; fd < 64; ++fd) {
+      struct stat about {};
+      if (::fstat(fd, &about) == 0 && S_ISREG(about.st_mode) && ::fcntl(fd, F_GET_SEALS) < 0) return fd;
+    }
+    return -1;
+  }
+
   static unique_fd memfd(std::uint64_t bytes) {
     auto fd = ipc::create_memfd("hostile", bytes);
     return fd ? std::move(*fd) : unique_fd();
@@ -369,7 +398,7 @@ class Attack {
 const std::vector<std::string> kModes{
     "words",    "descriptors",      "completions", "result_parts", "channel", "tail",   "forge",
     "messages", "descriptor_flood", "doorbell",    "flicker",      "hang_up", "stream", "deaf",
-    "usurp",    "several"};
+    "usurp",    "hand_back",        "several"};
 
 void scribble(sdk::Job& job) {
   const Place& channel = find_channel(job.input().data());

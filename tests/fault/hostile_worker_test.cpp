@@ -23,6 +23,8 @@
 #include <thread>
 #include <vector>
 
+#include "tests/integration/hanging_file.h"
+#include "tests/integration/raw_client.h"
 #include "tests/integration/server.h"
 
 namespace quern::test {
@@ -297,6 +299,34 @@ TEST(HostileWorker, ThatClosesItsSocketHoldsUpNoJob) {
     EXPECT_EQ(result->parts[0].bytes().size(), 100'000U);
   }
   EXPECT_GT(deaths_in(scene.server().pool("hostile"))["channel"], 5U);
+}
+
+TEST(HostileWorker, ThatHandsBackAFileThatHangsHoldsUpNobodyElse) {
+  if (!HangingFile::possible()) GTEST_SKIP() << "needs root and FUSE";
+  Scene scene(1);
+  Operator op(scene.server());
+  HangingFile file;
+  RawClient client(scene.server());
+  client.greet();
+  const wire::Part part{.bytes = 5, .data = ipc::as_bytes("small")};
+  wire::Buffer submit;
+  wire::FrameBuilder frame(submit, wire::FrameType::kSubmit, 1, 1);
+  wire::encode_submit_head(frame.body(), "hostile.scribble", {.attempts = 1, .output_file = true});
+  wire::encode_job_body(frame.body(), R"({"mode":"hand_back","seed":1})", {&part, 1});
+  frame.finish();
+  const int fds[] = {file.fd()};
+  ASSERT_TRUE(client.send(submit, fds));
+  // the worker closes it in its death, and can't die of that; its successor is there once we have let go of its own
+  const auto replaced = [&] {
+    const boost::json::object pool = op.pool("hostile");
+    return scene.server().log().find("event=worker_stuck") != std::string::npos &&
+           pool.at("workers").as_array().size() == 1 && pool.at("workers").at(0).at("state").as_string() == "idle";
+  };
+  EXPECT_TRUE(eventually(replaced, kAnswerMax));
+  EXPECT_EQ(client.receive().type, wire::FrameType::kError);
+  EXPECT_EQ(deaths_in(scene.server().pool("hostile"))["channel"], 1U);
+  EXPECT_TRUE(scene.client().run({.kind = "debug.noop", .timeout = 5s}));
+  EXPECT_EQ(file.waiting(), 2) << "the worker, and a thread of the supervisor's";
 }
 
 TEST(HostileWorker, ThatAnswersWhatItHasNotReceivedIsEnded) {
