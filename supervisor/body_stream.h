@@ -29,7 +29,8 @@
 //     |                              | of the bytes so far                     | come while the client still    |
 //     |                              |                                         | listens for other answers      |
 //     | discarding                   | nothing                                 |                                |
-//     | sealed, waits for a place    | job record with the memfd, the share    | the session's end              |
+//     | sealed, waits for a place    | job record with the memfd, the share    | the session's end, or ERROR    |
+//     |                              |                                         | busy after its queue timeout   |
 //     | accepted                     | job record with the memfd               | the job's answer               |
 //
 // Why recv into 64 KiB that stay in the cache and pwrite from there: measured beside splice through a pipe,

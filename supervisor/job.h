@@ -78,6 +78,9 @@ class JobClient {
 };
 
 using QueueHook = boost::intrusive::list_member_hook<>;
+// Of jobs that no pool has accepted yet: one that goes leaves the line.
+using LineHook =
+    boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::link_mode_type::auto_unlink>>;
 using ExpiryHook = boost::intrusive::set_member_hook<boost::intrusive::optimize_size<true>>;
 
 // The supervisor's own jobs (own_job.h) are nobody's.
@@ -134,6 +137,7 @@ struct Job {
 
   QueueHook queue_hook;
   QueueHook arrival_hook;
+  LineHook line_hook;
   ExpiryHook expiry_hook;
 
   [[nodiscard]] std::uint64_t body_bytes() const noexcept { return body.empty() ? body_fd_bytes : body.size(); }

@@ -14,12 +14,41 @@ constexpr std::size_t kSpareFlowsMax = 64;
 
 bool JobQueue::full(std::uint64_t client_id, std::uint64_t bytes) const noexcept {
   if (size_ == 0 || client_id == kOwnClientId) return false;
-  if (size_ >= limits_.jobs_max || bytes_ + bytes > limits_.bytes_max) return true;
+  return size_ >= limits_.jobs_max || no_room_for(bytes) || has_its_share(client_id, bytes);
+}
+
+bool JobQueue::no_room_for(std::uint64_t bytes) const noexcept {
+  return size_ > 0 && bytes_ + bytes > limits_.bytes_max;
+}
+
+bool JobQueue::has_its_share(std::uint64_t client_id, std::uint64_t bytes) const noexcept {
   const auto at = flows_.find(client_id);
   if (at == flows_.end()) return false;
   const Flow& flow = *at->second;
-  return flow.jobs >= kShareOfFree * (limits_.jobs_max - size_) ||
-         flow.bytes + bytes > kShareOfFree * (limits_.bytes_max - bytes_);
+  const std::uint64_t free_bytes = limits_.bytes_max - std::min(bytes_, limits_.bytes_max);
+  return flow.jobs >= kShareOfFree * (limits_.jobs_max - std::min(size_, limits_.jobs_max)) ||
+         flow.bytes + bytes > kShareOfFree * free_bytes;
+}
+
+bool JobQueue::overtakes(const Job& job) const noexcept {
+  if (job.client_id == kOwnClientId) return false;
+  for (const Job& waiting : line_) {
+    if (&waiting == &job) return false;
+    // with no room at all, whose share it would be does not matter
+    if (no_room_for(waiting.payload_bytes) || !has_its_share(waiting.client_id, waiting.payload_bytes)) return true;
+  }
+  return false;
+}
+
+void JobQueue::stand_in_line(Job& job) noexcept {
+  if (job.line_hook.is_linked()) return;
+  if (!line_.empty() || no_room_for(job.payload_bytes)) line_.push_back(job);
+}
+
+bool JobQueue::leave_line(Job& job) noexcept {
+  if (!job.line_hook.is_linked()) return false;
+  job.line_hook.unlink();
+  return true;
 }
 
 JobQueue::Flow& JobQueue::flow_of(std::uint64_t client_id) {

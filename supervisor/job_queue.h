@@ -8,6 +8,10 @@
 //   (dynamic thresholds: A. K. Choudhury, E. L. Hahne, "Dynamic Queue Length Thresholds for Shared-Memory
 //   Packet Switches", IEEE/ACM ToN 6(2), 1998).
 //
+// - Who waits for room for its bytes stands in line, and is not overtaken: else a large job would wait for ever
+//   while small ones take each bit of room that comes. Who waits only because its own client has too much of the
+//   queue holds nobody back.
+//
 // Does not own the jobs. Every operation is O(1), but pop() that looks at each of the ten priorities;
 // nothing is allocated once warm. One thread. Empty at its destruction.
 #pragma once
@@ -47,6 +51,14 @@ class JobQueue {
   // above bytes_max would wait for ever; so does the supervisor's own.
   [[nodiscard]] bool full(std::uint64_t client_id, std::uint64_t bytes) const noexcept;
 
+  // Whether somebody stands in line before `job`, which may be in it or not.
+  [[nodiscard]] bool overtakes(const Job& job) const noexcept;
+  // `job` has no place. It gets into line, if there is one or it is its bytes that have none, and stays until
+  // leave_line() or its end.
+  void stand_in_line(Job& job) noexcept;
+  // Whether it was in line: then who was behind may be first now.
+  static bool leave_line(Job& job) noexcept;
+
   void push_back(Job& job) { add(job, false); }
   // For a job that was published and comes back: it has waited its turn already.
   void push_front(Job& job) { add(job, true); }
@@ -69,17 +81,22 @@ class JobQueue {
     std::uint32_t jobs = 0;
     std::uint64_t bytes = 0;
   };
+  using Line = boost::intrusive::list<Job, boost::intrusive::member_hook<Job, LineHook, &Job::line_hook>,
+                                      boost::intrusive::constant_time_size<false>>;
   struct Level {
     boost::intrusive::list<Turn, boost::intrusive::constant_time_size<false>> turns;
     Arrivals arrivals;  // oldest first
   };
 
   void add(Job& job, bool front);
+  [[nodiscard]] bool no_room_for(std::uint64_t bytes) const noexcept;
+  [[nodiscard]] bool has_its_share(std::uint64_t client_id, std::uint64_t bytes) const noexcept;
   [[nodiscard]] Flow& flow_of(std::uint64_t client_id);
   [[nodiscard]] std::size_t next_level(std::int64_t now_ns, bool& aged) const noexcept;
 
   JobQueueLimits limits_;
   std::array<Level, kLevels> levels_;
+  Line line_;                   // of jobs that are not in the queue
   std::uint32_t occupied_ = 0;  // bit p: levels_[p] has jobs
   std::uint32_t size_ = 0;
   std::uint64_t bytes_ = 0;

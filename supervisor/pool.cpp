@@ -141,8 +141,13 @@ Result<Pool::Admission> Pool::admission(Job& job, const wire::JobOptions& option
     ++facts_.refused;
     return admitted.error();
   }
-  if (queue_.full(job.client_id, job.payload_bytes)) {
-    if (!options.no_wait) return Admission::kFull;
+  // a queue that does not get shorter holds nobody back
+  const bool overtakes = mode_ != Mode::kPaused && queue_.overtakes(job);
+  if (overtakes || queue_.full(job.client_id, job.payload_bytes)) {
+    if (!options.no_wait) {
+      queue_.stand_in_line(job);
+      return Admission::kFull;
+    }
     ++facts_.refused;
     return Error{.code = ErrorCode::kBusy,
                  .message = fmt::format("pool {} has {} jobs waiting and no place for more of this client; try again "
@@ -150,6 +155,7 @@ Result<Pool::Admission> Pool::admission(Job& job, const wire::JobOptions& option
                                         config_.name, queue_.size(), retry_after_ms()),
                  .retry_after_ms = retry_after_ms()};
   }
+  leave_line(job);
   return Admission::kAccepted;
 }
 

@@ -80,7 +80,11 @@ class Pool final : private WorkerEvents, private FleetEvents {
   // Takes `job` (kind, client, bytes and descriptors set) and answers it in time, or says kFull and
   // leaves it with the caller, who may wait for room(). An Error is a refusal.
   [[nodiscard]] Result<Admission> submit(std::unique_ptr<Job>& job, const wire::JobOptions& options);
-  // Notified whenever the queue got shorter or the mode changed.
+  // `job`, not accepted yet, does not wait for room any more, or not now.
+  void leave_line(Job& job) {
+    if (JobQueue::leave_line(job)) room_.notify_all();
+  }
+  // Notified whenever the queue got shorter, the mode changed, or somebody who waited has gone.
   [[nodiscard]] AsyncEvent& room() noexcept { return room_; }
   // How long a refused client should wait, from the measured service times.
   [[nodiscard]] std::uint32_t retry_after_ms() const noexcept;

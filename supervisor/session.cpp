@@ -79,6 +79,8 @@ asio::awaitable<void> Session::read_requests() {
   for (;;) {
     if (pending_.job && !co_await placed_pending()) continue;
     if (must_not_read()) {
+      // nobody waits behind a job that does not take its place
+      if (large_ && large_->pending.job) large_->pending.job->kind->pool->leave_line(*large_->pending.job);
       co_await relieved_.wait();
       continue;
     }
@@ -121,8 +123,35 @@ bool Session::must_not_read() const {
 asio::awaitable<bool> Session::placed_pending() {
   if (host_.quarantine().must_identify(*pending_.job)) co_await host_.quarantine().identify(*pending_.job);
   if (place_pending()) co_return true;
-  co_await pending_.job->kind->pool->room().wait();
+  AsyncEvent& room = pending_.job->kind->pool->room();
+  if (!pending_.share) {
+    co_await room.wait();
+    co_return false;
+  }
+  if (now_ns() >= pending_.give_up_ns) {
+    give_up_pending();
+    co_return true;
+  }
+  using namespace asio::experimental::awaitable_operators;
+  asio::steady_timer patience(io_, std::chrono::nanoseconds(pending_.give_up_ns - now_ns()));
+  co_await (room.wait() || patience.async_wait(asio::use_awaitable));
   co_return false;
+}
+
+// A large body is here, and its pool has no place for it: others need its share of receive_bytes_max. Who tries again
+// waits without one.
+void Session::give_up_pending() {
+  const Job& job = *pending_.job;
+  const Pool& pool = *job.kind->pool;
+  send_error(job.request_id,
+             {.code = ErrorCode::kBusy,
+              .message = fmt::format("pool {} has had no place for this payload of {} bytes within {} ms; try again "
+                                     "after {} ms (queue_timeout_ms)",
+                                     pool.config().name, job.payload_bytes,
+                                     (job.queue_expiry_ns - job.accepted_ns) / kNsPerMs, pool.retry_after_ms()),
+              .job_id = job.id,
+              .retry_after_ms = pool.retry_after_ms()});
+  drop(pending_);
 }
 
 asio::awaitable<void> Session::write_answers() {

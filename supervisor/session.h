@@ -126,6 +126,7 @@ class Session final : public JobClient {
   // session.cpp: what keeps it from reading, and how slow it may be
   [[nodiscard]] bool must_not_read() const;
   [[nodiscard]] boost::asio::awaitable<bool> placed_pending();
+  void give_up_pending();
   [[nodiscard]] std::optional<Error> too_slow(std::int64_t now) const;
   void account_answers();
   void charge_received(std::size_t fds);
@@ -154,6 +155,7 @@ class Session final : public JobClient {
     std::unique_ptr<Job> job{};
     wire::JobOptions options{};
     ReceiveBudget::Share share{};  // for a large body, until the job is in the pool's queue
+    std::int64_t give_up_ns = 0;   // with a share, once the body is here: when to give that back
   };
   void hand_over(Pending pending);
   [[nodiscard]] bool place_pending();

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "common/clock.h"
 #include "supervisor/pool.h"
 #include "supervisor/session.h"
 
@@ -95,6 +96,8 @@ void Session::finish_large() {
   Job& job = *large_->pending.job;
   job.body_fd = std::move(*sealed);
   job.body_fd_bytes = large_->body.bytes();
+  // as long as it may wait for a worker, it may wait for a place where it can
+  large_->pending.give_up_ns = now_ns() + job.queue_expiry_ns - job.accepted_ns;
   hand_over(std::move(large_->pending));
 }
 

@@ -207,7 +207,10 @@ void Session::hand_over(Pending pending) {
 }
 
 void Session::drop(Pending& pending) noexcept {
-  if (pending.job) host_.jobs().release(std::move(pending.job));
+  if (pending.job) {
+    pending.job->kind->pool->leave_line(*pending.job);
+    host_.jobs().release(std::move(pending.job));
+  }
   pending.share = {};
 }
 

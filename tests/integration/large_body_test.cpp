@@ -277,6 +277,72 @@ TEST(LargeBody, WaitsForItsPlaceWithoutBeingRead) {
   EXPECT_TRUE(queued.get());
 }
 
+TEST(LargeBody, ThatWaitsForAPlaceIsNotOvertakenBySmallOnes) {
+  const Server server("[pools.debug]\nmodules = ['debug']\nworkers = 1\nqueue_bytes_max = '64KiB'\n");
+  Operator op(server);
+  client::Client busy = server.connect();
+  auto sleeping = busy.submit({.kind = "debug.sleep", .params_json = R"({"ms":60000})"});
+  (void)server.busy_worker();
+  RawClient first(server);
+  RawClient large(server);
+  RawClient small(server);
+  for (RawClient* client : {&first, &large, &small}) client->greet();
+  ASSERT_TRUE(submit_pattern(first, 1, 20'000));
+  EXPECT_TRUE(eventually([&] { return op.pool().at("queued").to_number<int>() == 1; }));
+  ASSERT_TRUE(submit_pattern(large, 1, 60'000));
+  std::uint64_t taken = 0;
+  const auto is_held_back = [&] {
+    EXPECT_TRUE(begin_submit(small, taken + 1, "debug.echo", 1'000, {.no_wait = true}) && send_pattern(small, 1'000));
+    wire::Buffer ping;
+    wire::FrameBuilder(ping, wire::FrameType::kPing, 1'000'000).finish();
+    small.send(ping);
+    const auto answer = small.receive();
+    if (answer.type == wire::FrameType::kPong) return ++taken == 0;
+    EXPECT_EQ(answer.error().code, ErrorCode::kBusy);
+    EXPECT_EQ(small.receive().type, wire::FrameType::kPong);
+    return true;
+  };
+  EXPECT_TRUE(eventually(is_held_back));
+  EXPECT_LT(op.pool().at("queued_bytes").to_number<std::uint64_t>(), 50'000U) << "although there is room for it";
+  const auto jobs = boost::json::parse(op.ask(wire::AdminOp::kJobs).value()).at("jobs");
+  ASSERT_TRUE(op.ask(wire::AdminOp::kCancel, {}, jobs.at(0).at("id").to_number<std::uint64_t>()));
+  EXPECT_EQ(large.receive().type, wire::FrameType::kResult);
+  EXPECT_EQ(first.receive().type, wire::FrameType::kResult);
+  for (; taken > 0; --taken) EXPECT_EQ(small.receive().type, wire::FrameType::kResult);
+  EXPECT_FALSE(sleeping.get());
+}
+
+TEST(LargeBody, ThatFindsNoPlaceOnceItIsHereGivesBackTheMemoryThatOthersWaitFor) {
+  const Server server("[limits]\nreceive_bytes_max = '1MiB'\n" + debug_pool("queue_jobs_max = 1\n") +
+                      "[pools.hash]\nmodules = ['hash']\nworkers = 1\n");
+  RawClient waiting(server);
+  waiting.greet();
+  ASSERT_TRUE(begin_submit(waiting, 1, "debug.echo", 900'000, {.queue_timeout_ms = 200}));
+  Operator op(server);
+  EXPECT_TRUE(eventually([&] { return server.holdings().memfds > 0; })) << "it is let in";
+  ASSERT_TRUE(op.ask(wire::AdminOp::kPause, "debug"));
+  client::Client first = server.connect();
+  auto queued = first.submit({.kind = "debug.noop"});
+  EXPECT_TRUE(eventually([&] { return op.pool("debug").at("queued").to_number<int>() == 1; }));
+  ASSERT_TRUE(send_pattern(waiting, 900'000));
+
+  RawClient other(server);
+  other.greet();
+  auto sent = std::async(std::launch::async, [&] {
+    return begin_submit(other, 1, "hash.digest", 800'000, {}, R"({"algorithm":"sha256"})") &&
+           send_pattern(other, 800'000);
+  });
+  const auto answer = waiting.receive();
+  EXPECT_EQ(answer.error().code, ErrorCode::kBusy);
+  EXPECT_THAT(answer.error().message, HasSubstr("queue_timeout_ms"));
+  EXPECT_GT(answer.error().retry_after_ms, 0U);
+  EXPECT_TRUE(sent.get());
+  EXPECT_EQ(other.receive().type, wire::FrameType::kResult);
+  ASSERT_TRUE(op.ask(wire::AdminOp::kResume, "debug"));
+  EXPECT_TRUE(queued.get());
+  noop_works(waiting, 2);
+}
+
 // ---- Clients that go, or are slow ----------------------------------------------------------------------
 
 TEST(LargeBody, OfAClientThatDiesLeavesNothingBehind) {

@@ -97,5 +97,60 @@ TEST_F(JobQueueTest, ARemovedJobLeavesNothingBehind) {
   EXPECT_EQ(drain(), Order{2}) << "the other one; priority 7 is empty again";
 }
 
+TEST_F(JobQueueTest, ALargeJobThatWaitsIsNotOvertaken) {
+  queue.push_back(job(5, 60, 1));
+  Job& large = job(5, 70, 2);
+  Job& small = job(5, 1, 3);
+  ASSERT_TRUE(queue.full(large.client_id, large.payload_bytes));
+  queue.stand_in_line(large);
+  EXPECT_TRUE(queue.overtakes(small)) << "there is room for it, and large was first";
+  EXPECT_FALSE(queue.overtakes(large));
+  queue.stand_in_line(small);
+  Job& later = job(5, 1, 4);
+  EXPECT_TRUE(queue.overtakes(later));
+  EXPECT_FALSE(queue.overtakes(job(5, 1, kOwnClientId))) << "a health check waits for nobody";
+  (void)queue.pop(0);
+  EXPECT_TRUE(queue.overtakes(small)) << "the large one takes its place now";
+  EXPECT_TRUE(JobQueue::leave_line(large));
+  EXPECT_FALSE(JobQueue::leave_line(large));
+  EXPECT_FALSE(queue.overtakes(small));
+  EXPECT_TRUE(queue.overtakes(later));
+  EXPECT_TRUE(JobQueue::leave_line(small));
+  EXPECT_FALSE(queue.overtakes(later));
+}
+
+TEST_F(JobQueueTest, WhoEndsWhileItStandsInLineHoldsNobodyBack) {
+  queue.push_back(job(5, 60, 1));
+  {
+    Job large;
+    large.client_id = 2;
+    large.payload_bytes = 70;
+    queue.stand_in_line(large);
+    EXPECT_TRUE(queue.overtakes(job(5, 1, 3)));
+  }
+  EXPECT_FALSE(queue.overtakes(job(5, 1, 3)));
+}
+
+TEST_F(JobQueueTest, WhoHasItsShareHoldsNobodyBack) {
+  queue.push_back(job(5, 92, 1));
+  Job& blocked = job(5, 9, 1);
+  queue.stand_in_line(blocked);  // no room, so it is in line
+  (void)queue.pop(0);
+  queue.push_back(job(5, 82, 1));
+  EXPECT_FALSE(queue.full(3, 9));
+  queue.push_back(job(5, 7, 2));
+  ASSERT_TRUE(queue.full(1, 9)) << "there is room for 9, but not for 9 more of this client's";
+  EXPECT_FALSE(queue.overtakes(job(5, 1, 3)));
+}
+
+TEST_F(JobQueueTest, WhoWaitsForOneOfTooManyJobsStandsInNoLine) {
+  for (std::uint64_t client = 1; client <= 4; ++client) queue.push_back(job(5, 1, client));
+  Job& waiting = job(5, 1, 5);
+  ASSERT_TRUE(queue.full(5, 1));
+  queue.stand_in_line(waiting);
+  (void)queue.pop(0);
+  EXPECT_FALSE(queue.overtakes(job(5, 1, 6)));
+}
+
 }  // namespace
 }  // namespace quern::supervisor
