@@ -132,7 +132,11 @@ TEST(Quarantine, ReplayRunsItOnceAndReleasesWhatSucceeds) {
 TEST(Quarantine, AKillFromOutsideIsNobodysFault) {
   const Server server(debug_pool("attempts = 1\nquarantine_deaths = 1\n"));
   client::Client client = server.connect();
-  auto answer = client.submit(job("debug.sleep", R"({"ms":10000})"));
+  Job waiting = job("debug.produce", R"({"bytes":1,"then":"wait"})");
+  std::promise<void> begun;  // one that has not begun would be run by another worker
+  waiting.on_bytes = [&](std::span<const std::byte>) { begun.set_value(); };
+  auto answer = client.submit(std::move(waiting));
+  ASSERT_EQ(begun.get_future().wait_for(10s), std::future_status::ready);
   ::kill(server.busy_worker(), SIGKILL);
   EXPECT_EQ(answer.get().error().code, ErrorCode::kWorkerCrashed);
   EXPECT_TRUE(client.run(job("debug.noop")));
