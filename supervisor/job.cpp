@@ -19,7 +19,8 @@ std::unique_ptr<Job> JobStore::acquire() {
 }
 
 void JobStore::release(std::unique_ptr<Job> job) noexcept {
-  if (job->kind != nullptr && job->kind->sensitive) ::explicit_bzero(job->body.data(), job->body.size());
+  const bool secret = job->kind != nullptr && job->kind->sensitive;
+  if (secret && !job->body.empty()) ::explicit_bzero(job->body.data(), job->body.size());
   if (job->payload_bytes >= FdCloser::kQuickBytes) {
     closer_.close(std::move(job->body_fd));
     closer_.close(job->fds);

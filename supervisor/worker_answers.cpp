@@ -120,6 +120,7 @@ void Worker::hand_up(Job& job, const ipc::StreamConsumer::Bytes& bytes) {
 }
 
 void Worker::take(const Job& job, const ipc::StreamConsumer::Bytes& bytes) {
+  if (bytes.size() == 0) return;
   if (job.kind->sensitive) wipe(bytes);
   stream_.pop(bytes.size());
   ipc::ring_stream(channel_.header());
