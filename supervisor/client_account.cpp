@@ -96,21 +96,31 @@ void Charge::give_back() noexcept {
 
 // ---- Limits ----------------------------------------------------------------------------------------
 
-std::vector<Charge::Bound> Charge::bounds_of(Thing thing) const {
+// Each job asks: nothing is allocated.
+Charge::Bounds Charge::bounds_of(Thing thing) const {
   const ClientAccounts& all = account_->all;
   const AccountLimits& limits = all.limits_;
-  std::vector<Bound> bounds;
-  const auto add = [&](std::string of, const Holding& held, const AccountLimits::Limit& limit, std::uint64_t hanging) {
+  Bounds bounds;
+  const auto add = [&](Whose whose, const Holding& held, const AccountLimits::Limit& limit, std::uint64_t hanging) {
     const std::uint64_t count =
         thing == Thing::kDescriptors ? held.descriptors + hanging : held.payload_bytes + held.unread_bytes;
-    bounds.push_back({std::move(of), count, limit});
+    bounds.push_back({whose, count, limit});
   };
   const bool fds = thing == Thing::kDescriptors;
-  add("this connection", account_->held, fds ? limits.client.descriptors : limits.client.payload_bytes, 0);
-  add(fmt::format("user {}", account_->uid), account_->user.held,
-      fds ? limits.user.descriptors : limits.user.payload_bytes, fds ? all.closer_.pending(account_->uid) : 0);
-  if (fds) add("all clients", all.held_, limits.descriptors, all.closer_.pending());
+  add(Whose::kConnections, account_->held, fds ? limits.client.descriptors : limits.client.payload_bytes, 0);
+  add(Whose::kUsers, account_->user.held, fds ? limits.user.descriptors : limits.user.payload_bytes,
+      fds ? all.closer_.pending(account_->uid) : 0);
+  if (fds) add(Whose::kEverybodys, all.held_, limits.descriptors, all.closer_.pending());
   return bounds;
+}
+
+std::string Charge::name_of(Whose whose) const {
+  switch (whose) {
+    case Whose::kConnections: return "this connection";
+    case Whose::kUsers: return fmt::format("user {}", account_->uid);
+    case Whose::kEverybodys: break;
+  }
+  return "all clients";
 }
 
 std::optional<Error> Charge::refusal(Thing thing, std::uint64_t whole, std::uint64_t more) const {
@@ -121,15 +131,15 @@ std::optional<Error> Charge::refusal(Thing thing, std::uint64_t whole, std::uint
     const auto& [max, setting] = bound.limit;
     if (whole > max) {
       return Error{.code = ErrorCode::kTooLarge,
-                   .message = fmt::format("{} are more than {} may have held at all: {} ({})", text(whole), bound.of,
-                                          text(max), setting),
+                   .message = fmt::format("{} are more than {} may have held at all: {} ({})", text(whole),
+                                          name_of(bound.whose), text(max), setting),
                    .field = "parts"};
     }
     if (bound.held > max || more > max - bound.held) {
       return Error{.code = ErrorCode::kBusy,
                    .message = fmt::format("{} are held for {}, and {} more are above its limit of {} ({}); try again "
                                           "when earlier jobs are answered, and their answers are taken",
-                                          text(bound.held), bound.of, text(more), text(max), setting),
+                                          text(bound.held), name_of(bound.whose), text(more), text(max), setting),
                    .field = "parts"};
     }
   }

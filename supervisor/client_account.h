@@ -22,13 +22,13 @@
 
 #include <sys/types.h>
 
+#include <boost/container/static_vector.hpp>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "common/error.h"
 #include "supervisor/config.h"
@@ -102,12 +102,15 @@ class Charge {
   friend ClientAccounts;
   struct Account;
   enum class Thing { kDescriptors, kPayloadBytes };
+  enum class Whose { kConnections, kUsers, kEverybodys };
   struct Bound {
-    std::string of;
+    Whose whose;
     std::uint64_t held;
     AccountLimits::Limit limit;
   };
-  [[nodiscard]] std::vector<Bound> bounds_of(Thing thing) const;
+  using Bounds = boost::container::static_vector<Bound, 3>;
+  [[nodiscard]] Bounds bounds_of(Thing thing) const;
+  [[nodiscard]] std::string name_of(Whose whose) const;
   [[nodiscard]] std::optional<Error> refusal(Thing thing, std::uint64_t whole, std::uint64_t more) const;
   explicit Charge(Account* account) noexcept;
   void give_back() noexcept;
