@@ -38,6 +38,7 @@ json::object describe_worker(const Worker& worker, std::int64_t now) {
     object["job"] = json::object{{"id", job->id},
                                  {"kind", job->kind->name},
                                  {"attempt", job->attempts + 1},
+                                 {"begun", worker.begun(*job)},
                                  {"running_ms", (now - job->published_ns) / kNsPerMs}};
   }
   return object;

@@ -169,7 +169,8 @@ pid_t Server::busy_worker() const {
     const boost::json::object document = status();
     for (const auto& pool : document.at("pools").as_array()) {
       for (const auto& worker : pool.at("workers").as_array()) {
-        if (worker.as_object().contains("job")) pid = static_cast<pid_t>(worker.at("pid").as_int64());
+        const auto* job = worker.as_object().if_contains("job");
+        if (job != nullptr && job->at("begun").as_bool()) pid = static_cast<pid_t>(worker.at("pid").as_int64());
       }
     }
     return pid > 0;

@@ -50,7 +50,8 @@ class Server {
   // The status of a pool; the first one without a name.
   [[nodiscard]] boost::json::object pool(std::string_view name = {}) const;
   [[nodiscard]] Result<std::string> operate(wire::AdminOp op, std::string_view pool, std::uint64_t value = 0) const;
-  // The pid of a worker that runs a job, waited for.
+  // The pid of a worker that has begun a job, waited for. One that was only given it would be spared: the job is taken
+  // back from it.
   [[nodiscard]] pid_t busy_worker() const;
   [[nodiscard]] std::uint64_t deaths(std::string_view cause) const;
 
