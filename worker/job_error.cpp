@@ -4,6 +4,7 @@
 #include <exception>
 #include <new>
 
+#include "common/utf8.h"
 #include "worker/sdk/job.h"
 
 namespace quern::worker {
@@ -19,26 +20,6 @@ ErrorCode to_error_code(sdk::JobErrorCode code) {
     case sdk::JobErrorCode::kInternal: break;
   }
   return ErrorCode::kInternal;
-}
-
-// How many bytes the UTF-8 character at the head of `text` has; 0 when there is none (RFC 3629: no
-// overlong form, no surrogate, nothing beyond U+10FFFF).
-std::size_t utf8_character(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
-  const auto follows = [&](std::size_t i) { return (byte(i) & 0xc0U) == 0x80U; };
-  const unsigned first = byte(0);
-  const unsigned second = byte(1);
-  if (first < 0x80) return text.empty() ? 0 : 1;
-  if (first < 0xc2 || first > 0xf4 || !follows(1)) return 0;
-  if (first < 0xe0) return 2;
-  if (first < 0xf0) {
-    const bool overlong = first == 0xe0 && second < 0xa0;
-    const bool surrogate = first == 0xed && second >= 0xa0;
-    return follows(2) && !overlong && !surrogate ? 3 : 0;
-  }
-  const bool overlong = first == 0xf0 && second < 0x90;
-  const bool beyond = first == 0xf4 && second >= 0x90;
-  return follows(2) && follows(3) && !overlong && !beyond ? 4 : 0;
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 
 #include "client/cli/document.h"
 #include "client/cli/progress_bar.h"
-#include "client/cli/utf8.h"
+#include "common/utf8.h"
 
 namespace quern::cli {
 namespace {

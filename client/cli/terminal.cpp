@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "client/cli/utf8.h"
+#include "common/utf8.h"
 
 namespace quern::cli {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace quern::cli {
+namespace quern {
 
 // How many bytes the character at the beginning of `text` has; 0 when there is none, or what stands there is no UTF-8.
 [[nodiscard]] std::size_t utf8_character(std::string_view text) noexcept;
@@ -13,4 +13,4 @@ namespace quern::cli {
 // `text` with U+FFFD for each byte that is no UTF-8: what JSON can carry.
 [[nodiscard]] std::string valid_utf8(std::string_view text);
 
-}  // namespace quern::cli
+}  // namespace quern

@@ -1,8 +1,8 @@
-#include "client/cli/utf8.h"
+#include "common/utf8.h"
 
 #include <cstdint>
 
-namespace quern::cli {
+namespace quern {
 namespace {
 
 // Shorter forms would have done, a surrogate, or beyond Unicode: RFC 3629, section 3.
@@ -39,4 +39,4 @@ std::string valid_utf8(std::string_view text) {
   return valid;
 }
 
-}  // namespace quern::cli
+}  // namespace quern
