@@ -6,7 +6,7 @@
 
 #include "tests/unit/jobs/pictures.h"
 #include "tests/unit/sdk/fake_job.h"
-#include "worker/jobs/image/exif.h"
+#include "worker/jobs/image/codecs/exif.h"
 
 namespace quern::image {
 namespace {
@@ -67,7 +67,7 @@ TEST_P(EveryFormat, AnyByteChangedIsAPictureOrAnError) {
       const Header header = read_header(broken);
       if (std::uint64_t{header.width} * header.height > 10'000'000) continue;  // the module's own check
       const sdk::FakeJob job(kNothing);
-      (void)decode(broken, header, 1, job);
+      (void)decode(broken, 1, job);
     } catch (const sdk::JobError& error) {
       ASSERT_TRUE(error.code() == JobErrorCode::kBadInput || error.code() == JobErrorCode::kTooLarge) << error.what();
     } catch (const std::bad_alloc&) {
@@ -79,14 +79,13 @@ TEST_P(EveryFormat, DecodingStopsWhenAsked) {
   const File file = file_of(gradient(800, 800), GetParam());
   sdk::FakeJob job(kNothing);
   job.cancelled = true;
-  EXPECT_EQ(error_of([&] { (void)decode(file, read_header(file), 1, job); }).code(), JobErrorCode::kCancelled);
+  EXPECT_EQ(error_of([&] { (void)decode(file, 1, job); }).code(), JobErrorCode::kCancelled);
 }
 
 TEST_P(EveryFormat, EncodingStopsWhenAsked) {
   sdk::FakeJob job(kNothing);
   job.polls_until_cancel = 2;
-  EXPECT_EQ(error_of([&] { encode(gradient(800, 800), GetParam(), 80, job.output({}), job); }).code(),
-            JobErrorCode::kCancelled);
+  EXPECT_EQ(error_of([&] { encode(gradient(800, 800), GetParam(), 80, job); }).code(), JobErrorCode::kCancelled);
 }
 
 TEST_P(EveryFormat, AResultPastTheLimitIsTooLarge) {
@@ -95,7 +94,7 @@ TEST_P(EveryFormat, AResultPastTheLimitIsTooLarge) {
     job.result_bytes_max = limit;
     cv::Mat noise(200, 200, CV_8UC3);
     cv::randu(noise, 0, 255);
-    EXPECT_EQ(error_of([&] { encode(noise, GetParam(), 80, job.output({}), job); }).code(), JobErrorCode::kTooLarge);
+    EXPECT_EQ(error_of([&] { encode(noise, GetParam(), 80, job); }).code(), JobErrorCode::kTooLarge);
   }
 }
 
@@ -173,7 +172,7 @@ TEST(Jpeg, IsShrunkWhileItIsDecoded) {
   const File file = file_of(gradient(801, 400), Format::kJpeg);
   const sdk::FakeJob job(kNothing);
   for (const std::uint32_t shrink : {1U, 2U, 4U, 8U}) {
-    const cv::Mat picture = decode(file, read_header(file), shrink, job);
+    const cv::Mat picture = decode(file, shrink, job);
     EXPECT_EQ(picture.cols, static_cast<int>((801 + shrink - 1) / shrink));
     EXPECT_EQ(picture.rows, static_cast<int>((400 + shrink - 1) / shrink));
   }

@@ -11,7 +11,8 @@
 
 #include <opencv2/imgproc.hpp>
 
-#include "tests/unit/sdk/fake_job.h"
+#include "worker/jobs/image/resample.h"
+#include "worker/jobs/image/yuv.h"
 
 namespace quern::image {
 namespace {
@@ -93,15 +94,30 @@ cv::Mat stored_as(const cv::Mat& upright, int orientation) {
   }
 }
 
+void encode(const cv::Mat& picture, Format format, int quality, sdk::FakeJob& job) {
+  const auto encoder = make_encoder({.format = format, .quality = quality}, job);
+  encoder->add({.picture = picture});
+  encoder->finish(job.output({}));
+}
+
+cv::Mat decode(std::span<const std::byte> file, std::uint32_t shrink, const sdk::Job& job) {
+  return without_opaque_alpha(to_rgb(open_decoder(file, FailOn::kWarning, job)->next({.shrink = shrink}).picture));
+}
+
+Header read_header(std::span<const std::byte> file) {
+  const sdk::FakeJob job(nothing());
+  return open_decoder(file, FailOn::kWarning, job)->header();
+}
+
 File file_of(const cv::Mat& picture, Format format, int quality) {
   sdk::FakeJob job(nothing());
-  encode(picture, format, quality, job.output({}), job);
+  encode(picture, format, quality, job);
   return {job.bytes().begin(), job.bytes().end()};
 }
 
 cv::Mat picture_of(std::span<const std::byte> file) {
   const sdk::FakeJob job(nothing());
-  return decode(file, read_header(file), 1, job);
+  return decode(file, 1, job);
 }
 
 File exif_block(int orientation, ByteOrder order) {

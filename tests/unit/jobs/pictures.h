@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/unit/sdk/fake_job.h"
 #include "worker/jobs/image/codec.h"
 
 namespace quern::image {
@@ -24,7 +25,11 @@ using File = std::vector<std::byte>;
 // As a camera with this orientation would store it.
 [[nodiscard]] cv::Mat stored_as(const cv::Mat& upright, int orientation);
 
-// By the module's own encoders.
+// The module's codecs, in one call.
+void encode(const cv::Mat& picture, Format format, int quality, sdk::FakeJob& job);
+[[nodiscard]] cv::Mat decode(std::span<const std::byte> file, std::uint32_t shrink, const sdk::Job& job);
+[[nodiscard]] Header read_header(std::span<const std::byte> file);
+
 [[nodiscard]] File file_of(const cv::Mat& picture, Format format, int quality = 95);
 [[nodiscard]] cv::Mat picture_of(std::span<const std::byte> file);
 

@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <opencv2/imgproc.hpp>
 #include <string>
 #include <string_view>
+
+#include "worker/jobs/image/codecs/formats.h"
 
 namespace quern::image {
 namespace {
@@ -44,48 +45,39 @@ Format format_of(Bytes bytes) {
   refuse_format(bytes);
 }
 
-bool opaque(const cv::Mat& picture) {
-  for (int y = 0; y < picture.rows; ++y) {
-    const auto* row = picture.ptr<cv::Vec4b>(y);
-    if (!std::all_of(row, row + picture.cols, [](const cv::Vec4b& pixel) { return pixel[3] == 255; })) return false;
-  }
-  return true;
-}
-
-cv::Mat decode_by_format(Bytes bytes, const Header& header, std::uint32_t shrink, const sdk::Job& job) {
-  switch (header.format) {
-    case Format::kJpeg: return jpeg::decode(bytes, shrink, job);
-    case Format::kPng: return png::decode(bytes, header, job);
-    case Format::kWebp: break;
-  }
-  return webp::decode(bytes, header, job);
-}
-
 }  // namespace
 
-Header read_header(Bytes bytes) {
-  switch (format_of(bytes)) {
-    case Format::kJpeg: return jpeg::read_header(bytes);
-    case Format::kPng: return png::read_header(bytes);
-    case Format::kWebp: break;
-  }
-  return webp::read_header(bytes);
-}
-
-cv::Mat decode(Bytes bytes, const Header& header, std::uint32_t shrink, const sdk::Job& job) {
-  cv::Mat picture = decode_by_format(bytes, header, shrink, job);
-  if (picture.channels() != 4 || !opaque(picture)) return picture;
-  cv::Mat solid;
-  cv::cvtColor(picture, solid, cv::COLOR_RGBA2RGB);
-  return solid;
-}
-
-void encode(const cv::Mat& picture, Format format, int quality, sdk::Output& output, const sdk::Job& job) {
+std::string_view name_of(Format format) {
   switch (format) {
-    case Format::kJpeg: return jpeg::encode(picture, quality, output, job);
-    case Format::kPng: return png::encode(picture, output, job);
-    case Format::kWebp: return webp::encode(picture, quality, output, job);
+    case Format::kJpeg: return "jpeg";
+    case Format::kPng: return "png";
+    case Format::kWebp: return "webp";
+    case Format::kGif: return "gif";
+    case Format::kTiff: return "tiff";
+    case Format::kAvif: return "avif";
+    case Format::kBmp: break;
   }
+  return "bmp";
+}
+
+std::unique_ptr<Decoder> open_decoder(Bytes bytes, FailOn fail_on, const sdk::Job& job) {
+  switch (format_of(bytes)) {
+    case Format::kJpeg: return jpeg::open(bytes, fail_on, job);
+    case Format::kPng: return png::open(bytes, fail_on, job);
+    case Format::kWebp: return webp::open(bytes, fail_on, job);
+    default: refuse_format(bytes);
+  }
+}
+
+std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job) {
+  switch (options.format) {
+    case Format::kJpeg: return jpeg::make_encoder(options, job);
+    case Format::kPng: return png::make_encoder(options, job);
+    case Format::kWebp: return webp::make_encoder(options, job);
+    default: break;
+  }
+  throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
+                      "no " + std::string(name_of(options.format)) + " is written here", "format");
 }
 
 }  // namespace quern::image

@@ -14,6 +14,7 @@
 #include "worker/jobs/image/codec.h"
 #include "worker/jobs/image/plan.h"
 #include "worker/jobs/image/resample.h"
+#include "worker/jobs/image/yuv.h"
 #include "worker/sdk/job.h"
 
 namespace {
@@ -67,8 +68,8 @@ struct Wanted {
   std::optional<image::Color> background{};
 };
 
-image::Header accepted_header(const sdk::Job& job) {
-  image::Header header = image::read_header(job.input());
+image::Header accepted_header(const sdk::Job& job, const image::Decoder& decoder) {
+  image::Header header = decoder.header();
   const auto pixels_max = static_cast<std::uint64_t>(job.integer("max_input_pixels"));
   if (std::uint64_t{header.width} * header.height > pixels_max) {
     throw sdk::JobError(sdk::JobErrorCode::kTooLarge,
@@ -127,13 +128,15 @@ image::Color background_of(const Wanted& wanted, const cv::Mat& picture) {
 
 void resize_picture(sdk::Job& job) {
   constexpr std::uint64_t kSteps = 3;
-  const image::Header header = accepted_header(job);
+  const auto decoder = image::open_decoder(job.input(), image::FailOn::kWarning, job);
+  const image::Header header = accepted_header(job, *decoder);
   const Wanted wanted = wanted_of(job, header);
   const image::Plan plan = plan_for(job, header);
   const image::Plan stored_plan = lies(header) ? image::turned(plan) : plan;
 
-  cv::Mat picture =
-      image::decode(job.input(), header, image::shrink_on_load({header.width, header.height}, stored_plan), job);
+  const image::Frame frame =
+      decoder->next({.shrink = image::shrink_on_load({header.width, header.height}, stored_plan)});
+  cv::Mat picture = image::without_opaque_alpha(image::to_rgb(frame.picture));
   job.progress(1, kSteps, "resampling");
   job.throw_if_cancelled();
 
@@ -144,7 +147,9 @@ void resize_picture(sdk::Job& job) {
   job.progress(2, kSteps, "encoding");
   job.throw_if_cancelled();
 
-  image::encode(picture, wanted.format, wanted.quality, job.output(), job);
+  const auto encoder = image::make_encoder({.format = wanted.format, .quality = wanted.quality}, job);
+  encoder->add({.picture = picture});
+  encoder->finish(job.output());
   job.progress(kSteps, kSteps);
 }
 

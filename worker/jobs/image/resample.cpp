@@ -118,6 +118,17 @@ cv::Mat upright(const cv::Mat& picture, int orientation) {
   }
 }
 
+cv::Mat without_opaque_alpha(const cv::Mat& picture) {
+  if (picture.channels() != 4) return picture;
+  for (int y = 0; y < picture.rows; ++y) {
+    const auto* row = picture.ptr<cv::Vec4b>(y);
+    if (!std::all_of(row, row + picture.cols, [](const cv::Vec4b& pixel) { return pixel[3] == 255; })) return picture;
+  }
+  cv::Mat solid;
+  cv::cvtColor(picture, solid, cv::COLOR_RGBA2RGB);
+  return solid;
+}
+
 cv::Mat flatten(const cv::Mat& picture, Color background) {
   if (picture.channels() != 4) return picture;
   cv::Mat out(picture.rows, picture.cols, CV_8UC3);

@@ -7,16 +7,10 @@
 #include <cstdint>
 #include <opencv2/core/mat.hpp>
 
+#include "worker/jobs/image/picture.h"
 #include "worker/jobs/image/plan.h"
 
 namespace quern::image {
-
-struct Color {
-  std::uint8_t r = 0;
-  std::uint8_t g = 0;
-  std::uint8_t b = 0;
-  std::uint8_t a = 255;
-};
 
 // Scales to plan.scaled and cuts to plan.canvas what stands over it; pad() does the rest. Throws
 // sdk::JobError(kTooLarge) for shapes so extreme that what lies between would not fit in memory.
@@ -28,6 +22,9 @@ struct Color {
 // Centres the picture on a canvas of at least its size. It gets an alpha channel when the background
 // needs one.
 [[nodiscard]] cv::Mat pad(const cv::Mat& picture, Size canvas, Color background);
+
+// Without its alpha channel, if that is opaque everywhere.
+[[nodiscard]] cv::Mat without_opaque_alpha(const cv::Mat& picture);
 
 // Over a background, for formats without alpha.
 [[nodiscard]] cv::Mat flatten(const cv::Mat& picture, Color background);

@@ -1,15 +1,13 @@
 #include <webp/decode.h>
 #include <webp/demux.h>
-#include <webp/encode.h>
 
 #include <algorithm>
-#include <exception>
 #include <memory>
 #include <new>
 #include <string>
 
-#include "worker/jobs/image/codec.h"
-#include "worker/jobs/image/exif.h"
+#include "worker/jobs/image/codecs/exif.h"
+#include "worker/jobs/image/codecs/formats.h"
 
 namespace quern::image::webp {
 namespace {
@@ -58,12 +56,15 @@ class Container {
     return frame_.iterator.width == static_cast<int>(number(WEBP_FF_CANVAS_WIDTH)) &&
            frame_.iterator.height == static_cast<int>(number(WEBP_FF_CANVAS_HEIGHT));
   }
-  [[nodiscard]] int orientation() const {
-    WebPChunkIterator chunk{};
-    if (WebPDemuxGetChunk(demuxer_.get(), "EXIF", 1, &chunk) == 0) return 1;
-    const int read = exif_orientation(Bytes(reinterpret_cast<const std::byte*>(chunk.chunk.bytes), chunk.chunk.size));
-    WebPDemuxReleaseChunkIterator(&chunk);
-    return read;
+  [[nodiscard]] int orientation() const { return exif_orientation(chunk("EXIF")); }
+  // Empty when there is none.
+  [[nodiscard]] std::vector<std::byte> chunk(const char* name) const {
+    WebPChunkIterator found{};
+    if (WebPDemuxGetChunk(demuxer_.get(), name, 1, &found) == 0) return {};
+    const auto* bytes = reinterpret_cast<const std::byte*>(found.chunk.bytes);
+    std::vector<std::byte> copy(bytes, bytes + std::min(found.chunk.size, kMetadataBytesMax));
+    WebPDemuxReleaseChunkIterator(&found);
+    return copy;
   }
 
  private:
@@ -105,82 +106,46 @@ void decode_into(cv::Mat target, Bytes bitstream, const sdk::Job& job) {
   check(status);
 }
 
-// What the callbacks need; an exception waits here until libwebp's frames are left.
-struct Sink {
-  sdk::Output* output;
-  const sdk::Job* job;
-  std::exception_ptr failure{};
-};
-
-int write(const std::uint8_t* data, std::size_t size, const WebPPicture* picture) {
-  auto* sink = static_cast<Sink*>(picture->custom_ptr);
-  try {
-    sink->output->write(Bytes(reinterpret_cast<const std::byte*>(data), size));
-    return 1;
-  } catch (...) {
-    sink->failure = std::current_exception();
-    return 0;
-  }
+Header read_header(const Container& container) {
+  Header read{.format = Format::kWebp,
+              .width = container.number(WEBP_FF_CANVAS_WIDTH),
+              .height = container.number(WEBP_FF_CANVAS_HEIGHT)};
+  read.orientation = container.orientation();
+  read.alpha = container.first_frame().has_alpha != 0 || !container.frame_fills_canvas();
+  return read;
 }
 
-int go_on(int /*percent*/, const WebPPicture* picture) {
-  return static_cast<const Sink*>(picture->custom_ptr)->job->cancel_requested() ? 0 : 1;
-}
+class WebpDecoder final : public Decoder {
+ public:
+  WebpDecoder(Bytes bytes, const sdk::Job& job) : WebpDecoder(std::make_unique<Container>(bytes), job) {}
 
-struct Picture : WebPPicture {
-  Picture() : WebPPicture{} {
-    if (WebPPictureInit(this) == 0) other_version();
+  [[nodiscard]] Metadata metadata() override {
+    return {.icc = container_->chunk("ICCP"), .exif = container_->chunk("EXIF"), .xmp = container_->chunk("XMP ")};
   }
-  Picture(const Picture&) = delete;
-  Picture& operator=(const Picture&) = delete;
-  ~Picture() { WebPPictureFree(this); }
+
+  [[nodiscard]] Frame next(const DecodeOptions& /*options*/) override {
+    const WebPIterator& frame = container_->first_frame();
+    const cv::Size canvas(static_cast<int>(header().width), static_cast<int>(header().height));
+    cv::Mat picture(canvas, header().alpha ? CV_8UC4 : CV_8UC3);
+    if (!container_->frame_fills_canvas()) picture.setTo(cv::Scalar::all(0));
+    // the demuxer has checked that the frame lies inside of the canvas
+    decode_into(picture(cv::Rect(frame.x_offset, frame.y_offset, frame.width, frame.height)),
+                Bytes(reinterpret_cast<const std::byte*>(frame.fragment.bytes), frame.fragment.size), job_);
+    return {.picture = picture};
+  }
+
+ private:
+  WebpDecoder(std::unique_ptr<Container> container, const sdk::Job& job)
+      : Decoder(read_header(*container)), container_(std::move(container)), job_(job) {}
+
+  std::unique_ptr<Container> container_;
+  const sdk::Job& job_;
 };
 
 }  // namespace
 
-Header read_header(Bytes bytes) {
-  const Container container(bytes);
-  return {.format = Format::kWebp,
-          .width = container.number(WEBP_FF_CANVAS_WIDTH),
-          .height = container.number(WEBP_FF_CANVAS_HEIGHT),
-          .orientation = container.orientation(),
-          .alpha = container.first_frame().has_alpha != 0 || !container.frame_fills_canvas()};
-}
-
-cv::Mat decode(Bytes bytes, const Header& header, const sdk::Job& job) {
-  const Container container(bytes);
-  const WebPIterator& frame = container.first_frame();
-  const cv::Size canvas(static_cast<int>(header.width), static_cast<int>(header.height));
-  cv::Mat picture(canvas, header.alpha ? CV_8UC4 : CV_8UC3);
-  if (!container.frame_fills_canvas()) picture.setTo(cv::Scalar::all(0));
-  // the demuxer has checked that the frame lies inside of the canvas
-  decode_into(picture(cv::Rect(frame.x_offset, frame.y_offset, frame.width, frame.height)),
-              Bytes(reinterpret_cast<const std::byte*>(frame.fragment.bytes), frame.fragment.size), job);
-  return picture;
-}
-
-void encode(const cv::Mat& picture, int quality, sdk::Output& output, const sdk::Job& job) {
-  WebPConfig config;
-  if (WebPConfigPreset(&config, WEBP_PRESET_DEFAULT, static_cast<float>(quality)) == 0) other_version();
-  Sink sink{.output = &output, .job = &job};
-  Picture source;
-  source.width = picture.cols;
-  source.height = picture.rows;
-  source.writer = write;
-  source.progress_hook = go_on;
-  source.custom_ptr = &sink;
-  const int stride = static_cast<int>(picture.step[0]);
-  const int imported = picture.channels() == 4 ? WebPPictureImportRGBA(&source, picture.data, stride)
-                                               : WebPPictureImportRGB(&source, picture.data, stride);
-  if (imported == 0) throw std::bad_alloc();
-  if (WebPEncode(&config, &source) != 0) return;
-  if (sink.failure) std::rethrow_exception(sink.failure);
-  job.throw_if_cancelled();
-  if (source.error_code == VP8_ENC_ERROR_OUT_OF_MEMORY || source.error_code == VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY) {
-    throw std::bad_alloc();
-  }
-  throw sdk::JobError(sdk::JobErrorCode::kInternal,
-                      "WebP: encoding failed with libwebp's error " + std::to_string(source.error_code));
+std::unique_ptr<Decoder> open(Bytes bytes, FailOn /*fail_on*/, const sdk::Job& job) {
+  return std::make_unique<WebpDecoder>(bytes, job);
 }
 
 }  // namespace quern::image::webp

@@ -1,4 +1,4 @@
-#include "worker/jobs/image/exif.h"
+#include "worker/jobs/image/codecs/exif.h"
 
 #include <cstdint>
 #include <cstring>

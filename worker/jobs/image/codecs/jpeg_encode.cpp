@@ -2,8 +2,10 @@
 #include <exception>
 #include <span>
 
-#include "worker/jobs/image/codec.h"
-#include "worker/jobs/image/jpeg_error.h"
+#include "worker/jobs/image/codecs/formats.h"
+#include "worker/jobs/image/codecs/jpeg_error.h"
+#include "worker/jobs/image/codecs/still.h"
+#include "worker/jobs/image/yuv.h"
 
 namespace quern::image::jpeg {
 namespace {
@@ -112,8 +114,10 @@ class Compressor {
 
 }  // namespace
 
-void encode(const cv::Mat& picture, int quality, sdk::Output& output, const sdk::Job& job) {
-  Compressor(output, job).encode(picture, quality);
+std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job) {
+  return std::make_unique<StillEncoder>([options, &job](const Picture& picture, sdk::Output& output) {
+    Compressor(output, job).encode(to_rgb(picture), options.quality);
+  });
 }
 
 }  // namespace quern::image::jpeg

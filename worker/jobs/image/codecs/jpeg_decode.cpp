@@ -1,9 +1,10 @@
 #include <cstring>
+#include <string_view>
 #include <vector>
 
-#include "worker/jobs/image/codec.h"
-#include "worker/jobs/image/exif.h"
-#include "worker/jobs/image/jpeg_error.h"
+#include "worker/jobs/image/codecs/exif.h"
+#include "worker/jobs/image/codecs/formats.h"
+#include "worker/jobs/image/codecs/jpeg_error.h"
 
 namespace quern::image::jpeg {
 namespace {
@@ -111,32 +112,50 @@ class Decompressor {
   ErrorHandler handler_{};
 };
 
-int orientation_of(const jpeg_decompress_struct& codec) {
+Bytes exif_of(const jpeg_decompress_struct& codec) {
+  constexpr std::string_view kPrefix("Exif\0\0", 6);
   for (const jpeg_marker_struct* marker = codec.marker_list; marker != nullptr; marker = marker->next) {
     const Bytes data(reinterpret_cast<const std::byte*>(marker->data), marker->data_length);
-    if (data.size() > 6 && std::memcmp(data.data(), "Exif\0\0", 6) == 0) return exif_orientation(data);
+    if (marker->marker == kExifMarker && data.size() > kPrefix.size() &&
+        std::memcmp(data.data(), kPrefix.data(), kPrefix.size()) == 0) {
+      return data.subspan(kPrefix.size());
+    }
   }
-  return 1;
+  return {};
 }
+
+Header header_of(const jpeg_decompress_struct& codec) {
+  Header header{.format = Format::kJpeg, .width = codec.image_width, .height = codec.image_height};
+  header.orientation = exif_orientation(exif_of(codec));
+  header.lossless = false;
+  header.progressive = codec.progressive_mode != FALSE;
+  if (codec.num_components == 1) header.space = ColorSpace::kGrey;
+  if (codec.num_components == 4) header.space = ColorSpace::kCmyk;
+  return header;
+}
+
+class JpegDecoder final : public Decoder {
+ public:
+  JpegDecoder(Bytes bytes, const sdk::Job& job) : Decoder({}), decompressor_(&job) {
+    header_ = header_of(decompressor_.read_header(bytes));
+  }
+
+  [[nodiscard]] Metadata metadata() override { return {}; }
+
+  [[nodiscard]] Frame next(const DecodeOptions& options) override {
+    cv::Mat picture(decompressor_.scale_by(options.shrink), CV_8UC3);
+    decompressor_.decode(picture);
+    return {.picture = picture};
+  }
+
+ private:
+  Decompressor decompressor_;
+};
 
 }  // namespace
 
-Header read_header(Bytes bytes) {
-  Decompressor decompressor(nullptr);
-  const jpeg_decompress_struct& codec = decompressor.read_header(bytes);
-  return {.format = Format::kJpeg,
-          .width = codec.image_width,
-          .height = codec.image_height,
-          .orientation = orientation_of(codec),
-          .alpha = false};
-}
-
-cv::Mat decode(Bytes bytes, std::uint32_t shrink, const sdk::Job& job) {
-  Decompressor decompressor(&job);
-  (void)decompressor.read_header(bytes);
-  cv::Mat picture(decompressor.scale_by(shrink), CV_8UC3);
-  decompressor.decode(picture);
-  return picture;
+std::unique_ptr<Decoder> open(Bytes bytes, FailOn /*fail_on*/, const sdk::Job& job) {
+  return std::make_unique<JpegDecoder>(bytes, job);
 }
 
 }  // namespace quern::image::jpeg

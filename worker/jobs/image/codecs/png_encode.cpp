@@ -1,0 +1,60 @@
+#include <exception>
+
+#include "worker/jobs/image/codecs/formats.h"
+#include "worker/jobs/image/codecs/png_context.h"
+#include "worker/jobs/image/codecs/still.h"
+#include "worker/jobs/image/yuv.h"
+
+namespace quern::image::png {
+namespace {
+
+// libspng writes straight into the result; an exception waits here until its frames are left.
+struct Sink {
+  sdk::Output* output;
+  std::exception_ptr failure{};
+};
+
+int write(spng_ctx* /*context*/, void* user, void* data, std::size_t size) {
+  auto* sink = static_cast<Sink*>(user);
+  try {
+    sink->output->write(Bytes(static_cast<const std::byte*>(data), size));
+    return 0;
+  } catch (...) {
+    sink->failure = std::current_exception();
+    return SPNG_IO_ERROR;
+  }
+}
+
+void encode(const cv::Mat& picture, const EncodeOptions& options, sdk::Output& output, const sdk::Job& job) {
+  constexpr auto kInternal = sdk::JobErrorCode::kInternal;
+  const Context context(spng_ctx_new(SPNG_CTX_ENCODER));
+  if (!context) throw std::bad_alloc();
+  Sink sink{.output = &output};
+  check(spng_set_png_stream(context.get(), write, &sink), kInternal);
+  check(spng_set_option(context.get(), SPNG_IMG_COMPRESSION_LEVEL, options.compression_level), kInternal);
+  spng_ihdr header{};
+  header.width = static_cast<std::uint32_t>(picture.cols);
+  header.height = static_cast<std::uint32_t>(picture.rows);
+  header.bit_depth = 8;
+  header.color_type = picture.channels() == 4 ? SPNG_COLOR_TYPE_TRUECOLOR_ALPHA : SPNG_COLOR_TYPE_TRUECOLOR;
+  check(spng_set_ihdr(context.get(), &header), kInternal);
+  const int begun =
+      spng_encode_image(context.get(), nullptr, 0, SPNG_FMT_PNG, SPNG_ENCODE_PROGRESSIVE | SPNG_ENCODE_FINALIZE);
+  if (sink.failure) std::rethrow_exception(sink.failure);
+  check(begun, kInternal);
+  for_each_row(context.get(), job, kInternal, [&](std::uint32_t row) {
+    const int status = spng_encode_row(context.get(), picture.ptr(static_cast<int>(row)),
+                                       static_cast<std::size_t>(picture.cols) * picture.elemSize());
+    if (sink.failure) std::rethrow_exception(sink.failure);
+    return status;
+  });
+}
+
+}  // namespace
+
+std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job) {
+  return std::make_unique<StillEncoder>(
+      [options, &job](const Picture& picture, sdk::Output& output) { encode(to_rgb(picture), options, output, job); });
+}
+
+}  // namespace quern::image::png
