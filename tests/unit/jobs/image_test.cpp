@@ -99,7 +99,7 @@ TEST(ImageResize, ReducingAveragesEveryPixel) {
   for (const char* params :
        {R"({"width":16})", R"({"width":15,"height":15})", R"({"width":16,"height":256,"fit":"fill"})"}) {
     const cv::Mat small = resized(png(board), params);
-    EXPECT_LE(difference(small, cv::Mat(small.size(), CV_8UC3, cv::Scalar::all(127.5))), 12) << params;
+    EXPECT_LE(difference(small, cv::Mat(small.size(), CV_8UC3, cv::Scalar::all(127.5))), 16) << params;
   }
 }
 
@@ -107,7 +107,9 @@ TEST(ImageResize, CoverKeepsTheMiddle) {
   cv::Mat picture(100, 300, CV_8UC3, cv::Scalar(255, 0, 0));
   picture(cv::Rect(100, 0, 100, 100)).setTo(cv::Scalar(0, 0, 255));
   const cv::Mat cut = resized(png(picture), R"({"width":50,"height":50})");
-  EXPECT_LE(difference(cut, cv::Mat(50, 50, CV_8UC3, cv::Scalar(0, 0, 255))), 0);
+  const cv::Rect inside(4, 0, 42, 50);  // the kernel rings at the edges of the colour, which are those of the cut
+  EXPECT_EQ(difference(cut(inside).clone(), cv::Mat(inside.size(), CV_8UC3, cv::Scalar(0, 0, 255))), 0);
+  EXPECT_LE(difference(cut, cv::Mat(50, 50, CV_8UC3, cv::Scalar(0, 0, 255))), 24);
 }
 
 // A picture far longer than any output: only its middle is ever scaled.
@@ -141,10 +143,11 @@ TEST_P(Orientation, EveryStoredFormIsTheSamePicture) {
   const File file = with_exif(png(stored_as(picture, GetParam())), Format::kPng, exif_block(GetParam()));
   EXPECT_EQ(difference(resized(file, R"({"width":60,"height":40})"), picture), 0);
   EXPECT_EQ(difference(resized(file, R"({"width":60})"), picture), 0);
-  EXPECT_EQ(difference(resized(file, R"({"width":30})"), quarters(30, 20)), 0);
-  EXPECT_EQ(difference(resized(file, R"({"width":30,"height":40,"fit":"contain"})")(cv::Rect(0, 10, 30, 20)),
+  constexpr double kRinging = 30;  // of the kernel, at edges between colours that differ by 255
+  EXPECT_LE(difference(resized(file, R"({"width":30})"), quarters(30, 20)), kRinging);
+  EXPECT_LE(difference(resized(file, R"({"width":30,"height":40,"fit":"contain"})")(cv::Rect(0, 10, 30, 20)),
                        quarters(30, 20)),
-            0);
+            kRinging);
 }
 
 TEST_P(Orientation, IsAppliedToEveryFormat) {

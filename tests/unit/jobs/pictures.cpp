@@ -11,7 +11,7 @@
 
 #include <opencv2/imgproc.hpp>
 
-#include "worker/jobs/image/resample.h"
+#include "worker/jobs/image/alpha.h"
 #include "worker/jobs/image/yuv.h"
 
 namespace quern::image {

@@ -11,9 +11,11 @@
 #include <string>
 #include <utility>
 
+#include "worker/jobs/image/alpha.h"
 #include "worker/jobs/image/codec.h"
 #include "worker/jobs/image/plan.h"
 #include "worker/jobs/image/resample.h"
+#include "worker/jobs/image/resize.h"
 #include "worker/jobs/image/yuv.h"
 #include "worker/sdk/job.h"
 
@@ -25,7 +27,6 @@ using sdk::ParamType;
 
 constexpr std::int64_t kInputPixelsDefault = 268'402'689;  // 16383 squared, as sharp's limitInputPixels
 constexpr double kInputPixelsMax = 1U << 30;               // 3 to 4 bytes each
-constexpr std::int64_t kOutputSideMax = 16'383;            // what WebP can hold
 
 [[noreturn]] void refuse(const std::string& message, const char* field) {
   throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument, message, field);
@@ -92,38 +93,19 @@ Wanted wanted_of(const sdk::Job& job, const image::Header& header) {
   return wanted;
 }
 
-// Orientations 5 to 8 lie on their side until they are turned.
-bool lies(const image::Header& header) { return header.orientation >= 5; }
-
-// For the picture as it is shown, upright.
-image::Plan plan_for(const sdk::Job& job, const image::Header& header) {
-  const image::Size asked{.width = job.has("width") ? static_cast<std::uint32_t>(job.integer("width")) : 0,
-                          .height = job.has("height") ? static_cast<std::uint32_t>(job.integer("height")) : 0};
-  if (asked.width == 0 && asked.height == 0) refuse("width or height is required", "width");
-  const auto fit = choice<image::Fit>(job.string("fit"), {{"cover", image::Fit::kCover},
-                                                          {"contain", image::Fit::kContain},
-                                                          {"fill", image::Fit::kFill},
-                                                          {"inside", image::Fit::kInside},
-                                                          {"outside", image::Fit::kOutside}});
-  const auto enlargement =
-      job.boolean("without_enlargement") ? image::Enlargement::kForbidden : image::Enlargement::kAllowed;
-  image::Size source{header.width, header.height};
-  if (lies(header)) std::swap(source.width, source.height);
-  const image::Plan plan = image::make_plan(source, asked, fit, enlargement);
-  if (std::max(plan.canvas.width, plan.canvas.height) > kOutputSideMax) {
-    refuse(fmt::format("the result would be {} x {}; each side is at most {}", plan.canvas.width, plan.canvas.height,
-                       kOutputSideMax),
-           asked.width != 0 ? "width" : "height");
-  }
-  return plan;
-}
-
-// Black, as sharp; but around a picture that is transparent itself, nothing.
-image::Color background_of(const Wanted& wanted, const cv::Mat& picture) {
-  image::Color color =
-      wanted.background.value_or(image::Color{.a = static_cast<std::uint8_t>(picture.channels() == 4 ? 0 : 255)});
-  if (wanted.format == image::Format::kJpeg) color.a = 255;
-  return color;
+image::ResizeRequest request_of(const sdk::Job& job, const Wanted& wanted) {
+  image::ResizeRequest request;
+  request.asked = {.width = job.has("width") ? static_cast<std::uint32_t>(job.integer("width")) : 0,
+                   .height = job.has("height") ? static_cast<std::uint32_t>(job.integer("height")) : 0};
+  if (request.asked.width == 0 && request.asked.height == 0) refuse("width or height is required", "width");
+  request.fit = choice<image::Fit>(job.string("fit"), {{"cover", image::Fit::kCover},
+                                                       {"contain", image::Fit::kContain},
+                                                       {"fill", image::Fit::kFill},
+                                                       {"inside", image::Fit::kInside},
+                                                       {"outside", image::Fit::kOutside}});
+  request.scaling.enlarge = !job.boolean("without_enlargement");
+  request.background = wanted.background;
+  return request;
 }
 
 void resize_picture(sdk::Job& job) {
@@ -131,19 +113,32 @@ void resize_picture(sdk::Job& job) {
   const auto decoder = image::open_decoder(job.input(), image::FailOn::kWarning, job);
   const image::Header header = accepted_header(job, *decoder);
   const Wanted wanted = wanted_of(job, header);
-  const image::Plan plan = plan_for(job, header);
-  const image::Plan stored_plan = lies(header) ? image::turned(plan) : plan;
+  const image::ResizeRequest request = request_of(job, wanted);
+  const image::Size stored{header.width, header.height};
+  const bool lies = header.orientation >= 5;
+  const image::Plan plan = image::plan_of(request, lies ? image::Size{stored.height, stored.width} : stored);
+  const std::uint32_t shrink =
+      header.format == image::Format::kJpeg ? image::shrink_on_load(stored, lies ? image::turned(plan) : plan) : 1;
 
-  const image::Frame frame =
-      decoder->next({.shrink = image::shrink_on_load({header.width, header.height}, stored_plan)});
-  cv::Mat picture = image::without_opaque_alpha(image::to_rgb(frame.picture));
+  const image::Frame frame = decoder->next(
+      {.shrink = shrink, .yuv_welcome = true, .region = image::needed_region(request, stored, header.orientation)});
   job.progress(1, kSteps, "resampling");
   job.throw_if_cancelled();
 
-  picture = image::upright(image::scale_and_cut(picture, stored_plan), header.orientation);
-  const image::Color background = background_of(wanted, picture);
-  if (wanted.format == image::Format::kJpeg) picture = image::flatten(picture, background);
-  picture = image::pad(picture, plan.canvas, background);
+  std::optional<image::YuvLayout> layout;
+  if (wanted.format == image::Format::kJpeg) layout = {image::YuvPicture::Range::kFull, 1, 1};
+  if (wanted.format == image::Format::kWebp) layout = {image::YuvPicture::Range::kLimited, 1, 1};
+  image::Picture picture = image::resize(
+      {.picture = frame.picture,
+       .whole = stored,
+       .decoded = {static_cast<double>(stored.width) / shrink, static_cast<double>(stored.height) / shrink},
+       .offset = frame.offset,
+       .orientation = header.orientation},
+      request, layout, job);
+  if (auto* rgb = std::get_if<cv::Mat>(&picture)) {
+    *rgb = image::without_opaque_alpha(*rgb);
+    if (wanted.format == image::Format::kJpeg) *rgb = image::flatten(*rgb, wanted.background.value_or(image::Color{}));
+  }
   job.progress(2, kSteps, "encoding");
   job.throw_if_cancelled();
 
@@ -168,7 +163,6 @@ void resize(sdk::Job& job) {
 void preload() {
   cv::setNumThreads(1);
   const cv::Mat pixels(64, 64, CV_8UC4, cv::Scalar(1, 2, 3, 4));
-  (void)image::flatten(image::scale_and_cut(pixels, {.scaled = {16, 16}, .canvas = {16, 16}}), {});
 }
 
 sdk::ParamSpec side(const char* name) {
@@ -176,7 +170,7 @@ sdk::ParamSpec side(const char* name) {
           .type = ParamType::kInteger,
           .help = std::string("pixels; follows from the other side when absent"),
           .min = 1,
-          .max = static_cast<double>(kOutputSideMax)};
+          .max = static_cast<double>(image::kOutputSideMax)};
 }
 
 // A PNG of 4 x 4 pixels, every one of another colour: read as PNG, reduced and written as JPEG in under 1 ms.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace quern::image {
 namespace {
@@ -32,14 +33,16 @@ Factors factors_of(Size source, Size asked, Fit fit) {
 
 }  // namespace
 
-Plan make_plan(Size source, Size asked, Fit fit, Enlargement enlargement) {
+Plan make_plan(Size source, Size asked, Fit fit, Scaling scaling) {
+  if (asked.width == 0 && asked.height == 0) return {source, source};
   Factors factors = factors_of(source, asked, fit);
-  if (enlargement == Enlargement::kForbidden) factors = {std::min(factors.across, 1.0), std::min(factors.down, 1.0)};
+  if (!scaling.enlarge) factors = {std::min(factors.across, 1.0), std::min(factors.down, 1.0)};
+  if (!scaling.reduce) factors = {std::max(factors.across, 1.0), std::max(factors.down, 1.0)};
   const Size scaled{rounded(source.width * factors.across), rounded(source.height * factors.down)};
   if (asked.width == 0 || asked.height == 0) return {scaled, scaled};
   switch (fit) {
     case Fit::kCover: return {scaled, {std::min(scaled.width, asked.width), std::min(scaled.height, asked.height)}};
-    case Fit::kContain: return {scaled, asked};
+    case Fit::kContain: return {scaled, {std::max(scaled.width, asked.width), std::max(scaled.height, asked.height)}};
     case Fit::kFill:
     case Fit::kInside:
     case Fit::kOutside: break;
@@ -52,42 +55,38 @@ Plan turned(const Plan& plan) {
 }
 
 std::uint32_t shrink_on_load(Size source, const Plan& plan) {
+  const auto enough = [](std::uint64_t pixels, std::uint64_t shrink, std::uint64_t needed) {
+    return 2 * pixels >= 3 * needed * shrink;
+  };
   for (const std::uint32_t shrink : {8U, 4U, 2U}) {
-    if (source.width / shrink >= std::uint64_t{2} * plan.scaled.width &&
-        source.height / shrink >= std::uint64_t{2} * plan.scaled.height) {
+    if (enough(source.width, shrink, plan.scaled.width) && enough(source.height, shrink, plan.scaled.height))
       return shrink;
-    }
   }
   return 1;
 }
 
-Window window_of(std::uint32_t source, std::uint32_t scaled, std::uint32_t canvas) {
-  const auto whole = static_cast<int>(source);
-  const auto kept = static_cast<int>(std::min(scaled, canvas));
-  if (scaled <= canvas) return {.begin = 0, .end = whole, .scaled = kept, .offset = 0, .kept = kept};
-  const double factor = static_cast<double>(scaled) / source;
-  const double first =
-      std::floor((static_cast<double>(scaled) - canvas + 1) / 2);  // an odd pixel more is cut before, as in sharp
-  constexpr double kMargin = 2;  // pixels around, on the side that has fewer: what a kept one is made of
-  if (factor <= 1) {
-    // whole pixels of the result; where they lie in the source is off by less than one pixel there
-    const double begin = std::max(0.0, first - kMargin);
-    const double end = std::min<double>(scaled, first + canvas + kMargin);
-    return {.begin = static_cast<int>(std::lround(begin / factor)),
-            .end = static_cast<int>(std::lround(end / factor)),
-            .scaled = static_cast<int>(end - begin),
-            .offset = static_cast<int>(first - begin),
-            .kept = kept};
+Gravity as_stored(Gravity upright, int orientation) {
+  const auto other_end = [](Align align) {
+    if (align == Align::kMiddle) return align;
+    return align == Align::kBegin ? Align::kEnd : Align::kBegin;
+  };
+  Gravity stored = upright;
+  if (orientation >= 5) std::swap(stored.across, stored.down);
+  // where the stored picture's first column and first row end up
+  if (orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8)
+    stored.across = other_end(stored.across);
+  if (orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7)
+    stored.down = other_end(stored.down);
+  return stored;
+}
+
+std::int64_t offset_of(std::int64_t free, Align align, Odd odd) {
+  switch (align) {
+    case Align::kBegin: return 0;
+    case Align::kEnd: return free;
+    case Align::kMiddle: break;
   }
-  // whole pixels of the source; where they lie in the result is off by less than one pixel there
-  const double begin = std::max(0.0, std::floor(first / factor) - kMargin);
-  const double end = std::min<double>(source, std::ceil((first + canvas) / factor) + kMargin);
-  const int grown = std::max(kept, static_cast<int>(std::lround((end - begin) * factor)));
-  return {.begin = static_cast<int>(begin),
-          .end = static_cast<int>(end),
-          .scaled = grown,
-          .offset = std::clamp(static_cast<int>(std::lround(first - begin * factor)), 0, grown - kept),
-          .kept = kept};
+  return odd == Odd::kBefore ? (free + 1) / 2 : free / 2;
 }
 
 }  // namespace quern::image

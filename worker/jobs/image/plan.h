@@ -30,27 +30,35 @@ struct Plan {
   friend bool operator==(const Plan&, const Plan&) = default;
 };
 
-enum class Enlargement { kAllowed, kForbidden };
+// Which way a picture may be scaled.
+struct Scaling {
+  bool enlarge = true;
+  bool reduce = true;
+};
 
-// Either side of `asked` may be 0: it follows from the other (stays as it is, with kFill).
-[[nodiscard]] Plan make_plan(Size source, Size asked, Fit fit, Enlargement enlargement);
+// Either side of `asked` may be 0: it follows from the other (stays as it is, with kFill). Both 0: nothing is scaled.
+[[nodiscard]] Plan make_plan(Size source, Size asked, Fit fit, Scaling scaling = {});
 
 // The same for the picture lying on its side.
 [[nodiscard]] Plan turned(const Plan& plan);
 
-// The largest of 1, 2, 4, 8 that a decoder may shrink by and still leave twice the pixels that the plan
-// needs, each way: block averaging in the decoder is coarser than ours.
+// The largest of 1, 2, 4, 8 that a decoder may shrink by and still leave as many pixels as the plan needs, and half as
+// many again, each way: averaging of blocks is coarser than a kernel.
 [[nodiscard]] std::uint32_t shrink_on_load(Size source, const Plan& plan);
 
-// One axis of a plan: scale the pixels [begin, end) of the source to `scaled`, and keep `kept` of these
-// from `offset` on. Equals scaling everything and cutting, within half a pixel.
-struct Window {
-  int begin = 0;
-  int end = 0;
-  int scaled = 0;
-  int offset = 0;
-  int kept = 0;
+// Where a picture lies in a larger one.
+enum class Align { kBegin, kMiddle, kEnd };
+struct Gravity {
+  Align across = Align::kMiddle;
+  Align down = Align::kMiddle;
+  friend bool operator==(const Gravity&, const Gravity&) = default;
 };
-[[nodiscard]] Window window_of(std::uint32_t source, std::uint32_t scaled, std::uint32_t canvas);
+// As an upright picture's gravity looks to who works on it as it is stored, with EXIF orientation `orientation`.
+[[nodiscard]] Gravity as_stored(Gravity upright, int orientation);
+
+// How far from its beginning, of `free` pixels. An odd pixel more is cut before the middle, and padded behind it, as in
+// sharp.
+enum class Odd { kBefore, kBehind };
+[[nodiscard]] std::int64_t offset_of(std::int64_t free, Align align, Odd odd);
 
 }  // namespace quern::image

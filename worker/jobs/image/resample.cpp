@@ -1,150 +1,151 @@
 #include "worker/jobs/image/resample.h"
 
 #include <algorithm>
-#include <array>
+#include <cmath>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 
-#include "worker/sdk/job.h"
+#include "worker/jobs/image/pixel_rows.h"
+#include "worker/jobs/image/yuv.h"
 
 namespace quern::image {
 namespace {
 
-constexpr std::int64_t kScaledPixelsMax = std::int64_t{1} << 29;
+// A kernel over more source pixels than this a side costs more than it shows; what is reduced further is
+// averaged first, to where this much is left to the kernel.
+constexpr double kReductionMax = 24;
+constexpr double kReductionLeft = 8;
 
-cv::Size cv_size(Size size) { return {static_cast<int>(size.width), static_cast<int>(size.height)}; }
+int averaging_factor(double source, int target) {
+  const double reduction = source / target;
+  return reduction < kReductionMax ? 1 : static_cast<int>(reduction / kReductionLeft);
+}
 
-// 8-bit straight alpha to 16-bit premultiplied: v * a / 255, times 257.
-cv::Mat premultiply(const cv::Mat& picture) {
-  cv::Mat out(picture.rows, picture.cols, CV_16UC4);
-  for (int y = 0; y < picture.rows; ++y) {
-    const auto* from = picture.ptr<cv::Vec4b>(y);
-    auto* to = out.ptr<cv::Vec4w>(y);
-    for (int x = 0; x < picture.cols; ++x) {
-      const std::uint32_t alpha = from[x][3];
-      for (int c = 0; c < 3; ++c) to[x][c] = static_cast<std::uint16_t>((from[x][c] * alpha * 257 + 127) / 255);
-      to[x][3] = static_cast<std::uint16_t>(alpha * 257);
-    }
-  }
+struct Averaged {
+  cv::Mat picture;
+  Resize resize;
+};
+
+// Blocks of whole pixels, on both sides as they need it. Pixels that fill no whole block keep their weight, because the
+// averaging (like everything here) is of areas.
+Averaged average_first(const cv::Mat& picture, const Resize& resize) {
+  const int across = averaging_factor(resize.from.width, resize.to.width);
+  const int down = averaging_factor(resize.from.height, resize.to.height);
+  if (resize.kernel == Kernel::kNearest || (across == 1 && down == 1)) return {picture, resize};
+  Averaged out{{}, resize};
+  const cv::Size smaller((picture.cols + across - 1) / across, (picture.rows + down - 1) / down);
+  cv::resize(picture, out.picture, smaller, 0, 0, cv::INTER_AREA);
+  const double x = static_cast<double>(smaller.width) / picture.cols;
+  const double y = static_cast<double>(smaller.height) / picture.rows;
+  out.resize.from = {resize.from.x * x, resize.from.y * y, resize.from.width * x, resize.from.height * y};
   return out;
 }
 
-cv::Mat unpremultiply(const cv::Mat& picture) {
-  cv::Mat out(picture.rows, picture.cols, CV_8UC4);
-  for (int y = 0; y < picture.rows; ++y) {
-    const auto* from = picture.ptr<cv::Vec4w>(y);
-    auto* to = out.ptr<cv::Vec4b>(y);
-    for (int x = 0; x < picture.cols; ++x) {
-      const std::uint32_t alpha = from[x][3];
-      for (int c = 0; c < 3; ++c) {
-        const std::uint32_t straight = alpha == 0 ? 0 : (from[x][c] * 255U + alpha / 2) / alpha;
-        to[x][c] = static_cast<std::uint8_t>(std::min(straight, 255U));
-      }
-      to[x][3] = static_cast<std::uint8_t>((alpha + 128) / 257);
-    }
-  }
+cv::Mat aligned(const cv::Mat& plane) {
+  const bool is_aligned = reinterpret_cast<std::uintptr_t>(plane.data) % 64 == 0 && plane.step[0] % 64 == 0;
+  if (is_aligned) return plane;
+  cv::Mat copy = make_plane(plane.size(), plane.type());
+  plane.copyTo(copy);
+  return copy;
+}
+
+cv::Mat resample_plane(const cv::Mat& plane, const Resize& resize, const ZimgGraph::Format& format,
+                       const sdk::Job& job) {
+  const Averaged source = average_first(plane, resize);
+  cv::Mat out = make_plane(resize.to, format.type_out);
+  ZimgGraph(source.picture.size(), source.resize, format).run(aligned(source.picture), out, job);
   return out;
 }
 
-// Area averaging where the picture shrinks (it antialiases), cubic where it grows. OpenCV averages only
-// when both sides shrink, so a picture that does one of each is scaled one side at a time.
-cv::Mat scale_pixels(const cv::Mat& picture, cv::Size to) {
-  if (to == picture.size()) return picture;
-  const bool narrower = to.width < picture.cols;
-  const bool lower = to.height < picture.rows;
-  cv::Mat out;
-  if (narrower != lower && to.width != picture.cols && to.height != picture.rows) {
-    const cv::Size first = narrower ? cv::Size(to.width, picture.rows) : cv::Size(picture.cols, to.height);
-    cv::resize(picture, out, first, 0, 0, cv::INTER_AREA);
-    cv::Mat grown;
-    cv::resize(out, grown, to, 0, 0, cv::INTER_CUBIC);
-    return grown;
-  }
-  cv::resize(picture, out, to, 0, 0, narrower || lower ? cv::INTER_AREA : cv::INTER_CUBIC);
+int subsampled(int pixels, int shift) { return (pixels + (1 << shift) - 1) >> shift; }
+
+// The same resize, for chroma: its samples stand for blocks of pixels, also of the result, whose last block may
+// reach over the edge.
+Resize for_chroma(const YuvPicture& picture, const Resize& resize, YuvLayout layout) {
+  const cv::Size to(subsampled(resize.to.width, layout.shift_x), subsampled(resize.to.height, layout.shift_y));
+  const double over_x = static_cast<double>(to.width << layout.shift_x) / resize.to.width;
+  const double over_y = static_cast<double>(to.height << layout.shift_y) / resize.to.height;
+  const double x = 1.0 / (1 << picture.shift_x);
+  const double y = 1.0 / (1 << picture.shift_y);
+  return {
+      .from = {resize.from.x * x, resize.from.y * y, resize.from.width * x * over_x, resize.from.height * y * over_y},
+      .to = to,
+      .kernel = resize.kernel};
+}
+
+bool is_whole(const cv::Size& size, const Resize& resize) {
+  return size == resize.to && resize.from == cv::Rect2d(0, 0, size.width, size.height);
+}
+
+cv::Mat resample_opaque(const cv::Mat& picture, const Resize& resize, const sdk::Job& job) {
+  cv::Mat out(resize.to, CV_8UC3);
+  const ZimgGraph graph(picture.size(), resize, {.planes = 3});
+  graph.run([&](const ZimgGraph::Rows& to, unsigned row, unsigned left,
+                unsigned right) { split_rgb(picture.ptr(static_cast<int>(row)), to, left, right); },
+            [&](const ZimgGraph::Rows& from, unsigned row, unsigned left, unsigned right) {
+              merge_rgb(from, out.ptr(static_cast<int>(row)), left, right);
+            },
+            job);
   return out;
 }
 
-cv::Mat scale(const cv::Mat& picture, cv::Size to) {
-  if (to == picture.size()) return picture;
-  if (picture.channels() != 4) return scale_pixels(picture, to);
-  return unpremultiply(scale_pixels(premultiply(picture), to));
-}
-
-cv::Mat with_alpha(const cv::Mat& picture) {
-  if (picture.channels() == 4) return picture;
-  cv::Mat out;
-  cv::cvtColor(picture, out, cv::COLOR_RGB2RGBA);
+cv::Mat resample_transparent(const cv::Mat& picture, const Resize& resize, const sdk::Job& job) {
+  cv::Mat out(resize.to, CV_8UC4);
+  const ZimgGraph graph(picture.size(), resize, {.planes = 4, .type_in = CV_16UC1, .type_out = CV_16UC1});
+  graph.run([&](const ZimgGraph::Rows& to, unsigned row, unsigned left,
+                unsigned right) { premultiply(picture.ptr(static_cast<int>(row)), to, left, right); },
+            [&](const ZimgGraph::Rows& from, unsigned row, unsigned left, unsigned right) {
+              unpremultiply(from, out.ptr(static_cast<int>(row)), left, right);
+            },
+            job);
   return out;
 }
 
 }  // namespace
 
-cv::Mat scale_and_cut(const cv::Mat& picture, const Plan& plan) {
-  const Window across = window_of(static_cast<std::uint32_t>(picture.cols), plan.scaled.width, plan.canvas.width);
-  const Window down = window_of(static_cast<std::uint32_t>(picture.rows), plan.scaled.height, plan.canvas.height);
-  if (std::int64_t{across.scaled} * down.scaled > kScaledPixelsMax) {
-    throw sdk::JobError(sdk::JobErrorCode::kTooLarge, "a picture of this shape can't be enlarged that much");
-  }
-  const cv::Mat source = picture(cv::Rect(across.begin, down.begin, across.end - across.begin, down.end - down.begin));
-  const cv::Mat scaled = scale(source, {across.scaled, down.scaled});
-  const cv::Mat kept = scaled(cv::Rect(across.offset, down.offset, across.kept, down.kept));
-  return kept.isContinuous() ? kept : kept.clone();
-}
-
-cv::Mat pad(const cv::Mat& picture, Size canvas, Color background) {
-  const cv::Size size = cv_size(canvas);
-  if (picture.size() == size) return picture;
-  const cv::Mat source = background.a < 255 ? with_alpha(picture) : picture;
-  cv::Mat out(size, source.type(), cv::Scalar(background.r, background.g, background.b, background.a));
-  source.copyTo(
-      out(cv::Rect((size.width - source.cols) / 2, (size.height - source.rows) / 2, source.cols, source.rows)));
-  return out;
-}
-
-cv::Mat upright(const cv::Mat& picture, int orientation) {
-  cv::Mat out;
-  switch (orientation) {
-    case 2: cv::flip(picture, out, 1); return out;
-    case 3: cv::rotate(picture, out, cv::ROTATE_180); return out;
-    case 4: cv::flip(picture, out, 0); return out;
-    case 5: cv::transpose(picture, out); return out;
-    case 6: cv::rotate(picture, out, cv::ROTATE_90_CLOCKWISE); return out;
-    case 7:
-      cv::transpose(picture, out);
-      cv::rotate(out, out, cv::ROTATE_180);
-      return out;
-    case 8: cv::rotate(picture, out, cv::ROTATE_90_COUNTERCLOCKWISE); return out;
-    default: return picture;
-  }
-}
-
-cv::Mat without_opaque_alpha(const cv::Mat& picture) {
-  if (picture.channels() != 4) return picture;
-  for (int y = 0; y < picture.rows; ++y) {
-    const auto* row = picture.ptr<cv::Vec4b>(y);
-    if (!std::all_of(row, row + picture.cols, [](const cv::Vec4b& pixel) { return pixel[3] == 255; })) return picture;
-  }
-  cv::Mat solid;
-  cv::cvtColor(picture, solid, cv::COLOR_RGBA2RGB);
-  return solid;
-}
-
-cv::Mat flatten(const cv::Mat& picture, Color background) {
-  if (picture.channels() != 4) return picture;
-  cv::Mat out(picture.rows, picture.cols, CV_8UC3);
-  const std::array<int, 3> under{background.r, background.g, background.b};
-  for (int y = 0; y < picture.rows; ++y) {
-    const auto* from = picture.ptr<cv::Vec4b>(y);
-    auto* to = out.ptr<cv::Vec3b>(y);
-    for (int x = 0; x < picture.cols; ++x) {
-      const int alpha = from[x][3];
-      for (std::size_t c = 0; c < 3; ++c) {
-        const int i = static_cast<int>(c);
-        to[x][i] = static_cast<std::uint8_t>((from[x][i] * alpha + under[c] * (255 - alpha) + 127) / 255);
-      }
+cv::Mat resample(const cv::Mat& picture, const Resize& resize, const sdk::Job& job) {
+  if (is_whole(picture.size(), resize)) return picture;
+  if (picture.channels() == 4) {
+    // averaging knows no alpha: an extreme reduction goes in steps instead
+    const int across = averaging_factor(resize.from.width, resize.to.width);
+    const int down = averaging_factor(resize.from.height, resize.to.height);
+    if (resize.kernel == Kernel::kNearest || (across == 1 && down == 1)) {
+      return resample_transparent(picture, resize, job);
     }
+    const double x = across > 1 ? kReductionLeft : 1;
+    const double y = down > 1 ? kReductionLeft : 1;
+    const cv::Size step(static_cast<int>(std::ceil(picture.cols / x)), static_cast<int>(std::ceil(picture.rows / y)));
+    const cv::Mat smaller = resample_transparent(
+        picture, {.from = {0, 0, step.width * x, step.height * y}, .to = step, .kernel = Kernel::kLinear}, job);
+    const cv::Rect2d from(resize.from.x / x, resize.from.y / y, resize.from.width / x, resize.from.height / y);
+    return resample(smaller, {.from = from, .to = resize.to, .kernel = resize.kernel}, job);
   }
+  const Averaged source = average_first(picture, resize);
+  return resample_opaque(source.picture, source.resize, job);
+}
+
+YuvPicture resample(const YuvPicture& picture, const Resize& resize, YuvLayout layout, const sdk::Job& job) {
+  const bool narrows = picture.range == YuvPicture::Range::kFull && layout.range == YuvPicture::Range::kLimited;
+  YuvPicture out{.planes = {}, .shift_x = layout.shift_x, .shift_y = layout.shift_y, .range = picture.range};
+  out.planes[0] = resample_plane(picture.planes[0], resize, {.to_limited = narrows}, job);
+  const Resize chroma = for_chroma(picture, resize, layout);
+  for (const std::size_t i : {1U, 2U}) {
+    out.planes[i] = resample_plane(picture.planes[i], chroma, {}, job);
+    if (narrows) chroma_to_limited(out.planes[i]);
+  }
+  if (narrows) out.range = YuvPicture::Range::kLimited;
+  if (out.range != layout.range) expand_range(out);
   return out;
+}
+
+cv::Mat resample_to_rgb(const YuvPicture& picture, const Resize& resize, const sdk::Job& job) {
+  const ZimgGraph::Format format{.planes = 1, .type_in = CV_8UC1, .type_out = CV_16UC1};
+  const Resize chroma = for_chroma(picture, resize, {});
+  std::array<cv::Mat, 3> planes;
+  for (std::size_t i = 0; i < planes.size(); ++i) {
+    planes[i] = resample_plane(picture.planes[i], i == 0 ? resize : chroma, format, job);
+  }
+  return rgb_of_wide_planes(planes, picture.range);
 }
 
 }  // namespace quern::image

@@ -1,32 +1,35 @@
-// Pixels: from a decoded picture to one of the planned size.
+// Scaling pixels, in RGB or in luma and chroma.
 //
-// Reducing averages areas, enlarging is bicubic; alpha is premultiplied meanwhile, in 16 bits, so that no
-// colour leaks out of transparent pixels.
+// Everything is scaled by one separable kernel in 16 bits (zimg_graph.h), straight from the part of the source that is
+// asked for: an exact crop costs nothing, and no intermediate picture is rounded. Alpha is premultiplied meanwhile, so
+// that no colour leaks out of invisible pixels.
 #pragma once
 
-#include <cstdint>
 #include <opencv2/core/mat.hpp>
 
 #include "worker/jobs/image/picture.h"
-#include "worker/jobs/image/plan.h"
+#include "worker/jobs/image/zimg_graph.h"
+#include "worker/sdk/job.h"
 
 namespace quern::image {
 
-// Scales to plan.scaled and cuts to plan.canvas what stands over it; pad() does the rest. Throws
-// sdk::JobError(kTooLarge) for shapes so extreme that what lies between would not fit in memory.
-[[nodiscard]] cv::Mat scale_and_cut(const cv::Mat& picture, const Plan& plan);
+// All of them throw JobError(kCancelled), std::bad_alloc, and kTooLarge for ratios that no filter covers.
 
-// Turns a picture stored with EXIF orientation `orientation` upright.
-[[nodiscard]] cv::Mat upright(const cv::Mat& picture, int orientation);
+// RGB or RGBA, as it comes.
+[[nodiscard]] cv::Mat resample(const cv::Mat& picture, const Resize& resize, const sdk::Job& job);
 
-// Centres the picture on a canvas of at least its size. It gets an alpha channel when the background
-// needs one.
-[[nodiscard]] cv::Mat pad(const cv::Mat& picture, Size canvas, Color background);
-
-// Without its alpha channel, if that is opaque everywhere.
-[[nodiscard]] cv::Mat without_opaque_alpha(const cv::Mat& picture);
-
-// Over a background, for formats without alpha.
-[[nodiscard]] cv::Mat flatten(const cv::Mat& picture, Color background);
+// How luma and chroma are laid out.
+struct YuvLayout {
+  YuvPicture::Range range{};
+  int shift_x = 0;
+  int shift_y = 0;
+  friend bool operator==(const YuvLayout&, const YuvLayout&) = default;
+};
+// Each plane is scaled from its own samples to the layout's: chroma never becomes as large as luma on the way. The
+// picture must have no alpha.
+[[nodiscard]] YuvPicture resample(const YuvPicture& picture, const Resize& resize, YuvLayout layout,
+                                  const sdk::Job& job);
+// Likewise, to RGB.
+[[nodiscard]] cv::Mat resample_to_rgb(const YuvPicture& picture, const Resize& resize, const sdk::Job& job);
 
 }  // namespace quern::image

@@ -16,6 +16,7 @@
 
 #include <jerror.h>
 
+#include "worker/jobs/image/codec.h"
 #include "worker/sdk/job.h"
 
 namespace quern::image::jpeg {
@@ -24,7 +25,8 @@ struct ErrorHandler {
   jpeg_error_mgr manager{};  // first: libjpeg hands back a pointer to it
   jmp_buf escape{};
   char message[JMSG_LENGTH_MAX]{};
-  const sdk::Job* job = nullptr;  // may be null: then nothing is polled
+  const sdk::Job* job = nullptr;
+  FailOn fail_on = FailOn::kWarning;  // of a decoder
 
   // Sets the codec's error manager. `escape` must be set before the codec is used.
   void install(jpeg_error_mgr*& slot) {
@@ -35,12 +37,12 @@ struct ErrorHandler {
 
   // After a try_... function returned false.
   [[noreturn]] void fail(sdk::JobErrorCode code) const {
-    if (job != nullptr) job->throw_if_cancelled();
+    job->throw_if_cancelled();
     if (manager.msg_code == JERR_OUT_OF_MEMORY) throw std::bad_alloc();
     throw sdk::JobError(code, "JPEG: " + std::string(message));
   }
 
-  [[nodiscard]] bool cancelled() const noexcept { return job != nullptr && job->cancel_requested(); }
+  [[nodiscard]] bool cancelled() const noexcept { return job->cancel_requested(); }
 
  private:
   [[noreturn]] static void on_error(j_common_ptr codec) {
@@ -50,15 +52,19 @@ struct ErrorHandler {
   }
 
   // Levels below 0 are corrupt data that libjpeg would paper over: a premature end becomes grey rows.
-  // They are errors here, but for those that lose no pixel.
   static void on_message(j_common_ptr codec, int level) {
-    if (level >= 0) return;
-    switch (codec->err->msg_code) {
-      case JWRN_EXTRANEOUS_DATA:  // bytes between markers: many cameras write some
+    if (level < 0 && is_fatal(codec->err->msg_code, reinterpret_cast<ErrorHandler*>(codec->err)->fail_on))
+      on_error(codec);
+  }
+
+  static bool is_fatal(int warning, FailOn fail_on) {
+    switch (warning) {
+      case JWRN_JPEG_EOF: return fail_on >= FailOn::kTruncated;
+      case JWRN_EXTRANEOUS_DATA:  // bytes between markers: many cameras write some; and others that cost no pixel
       case JWRN_JFIF_MAJOR:
       case JWRN_ADOBE_XFORM:
-      case JWRN_BOGUS_ICC: return;
-      default: on_error(codec);
+      case JWRN_BOGUS_ICC: return false;
+      default: return fail_on >= FailOn::kWarning;
     }
   }
 };

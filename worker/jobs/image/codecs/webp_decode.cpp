@@ -40,12 +40,12 @@ void check(VP8StatusCode status) {
 // The file's chunks; the demuxer keeps pointers into `bytes`.
 class Container {
  public:
-  explicit Container(Bytes bytes) {
+  Container(Bytes bytes, FailOn fail_on) {
     const WebPData data{.bytes = raw(bytes), .size = bytes.size()};
     WebPDemuxState state{};
     demuxer_.reset(WebPDemuxPartial(&data, &state));
     if (!demuxer_ || state == WEBP_DEMUX_PARSE_ERROR) refuse("its chunks are malformed");
-    if (state != WEBP_DEMUX_DONE) refuse("the file is cut short");
+    if (state != WEBP_DEMUX_DONE && fail_on != FailOn::kNone) refuse("the file is cut short");
     frame_.present = WebPDemuxGetFrame(demuxer_.get(), 1, &frame_.iterator) != 0;
     if (!frame_.present) refuse("it has no picture");
   }
@@ -85,8 +85,7 @@ class Container {
   Frame frame_;
 };
 
-// Decodes one bitstream into `target`, slice by slice.
-void decode_into(cv::Mat target, Bytes bitstream, const sdk::Job& job) {
+WebPDecoderConfig config_for(cv::Mat& target) {
   WebPDecoderConfig config;
   if (WebPInitDecoderConfig(&config) == 0) other_version();
   config.output.colorspace = target.channels() == 4 ? MODE_RGBA : MODE_RGB;
@@ -95,6 +94,34 @@ void decode_into(cv::Mat target, Bytes bitstream, const sdk::Job& job) {
   config.output.u.RGBA.stride = static_cast<int>(target.step[0]);
   config.output.u.RGBA.size = target.step[0] * static_cast<std::size_t>(target.rows - 1) +
                               static_cast<std::size_t>(target.cols) * target.elemSize();
+  return config;
+}
+
+WebPDecoderConfig config_for(YuvPicture& target) {
+  WebPDecoderConfig config;
+  if (WebPInitDecoderConfig(&config) == 0) other_version();
+  config.output.colorspace = MODE_YUV;
+  config.output.is_external_memory = 1;
+  WebPYUVABuffer& planes = config.output.u.YUVA;
+  const auto stride = [&](std::size_t i) { return static_cast<int>(target.planes[i].step[0]); };
+  const auto size = [&](std::size_t i) {
+    return target.planes[i].step[0] * static_cast<std::size_t>(target.planes[i].rows - 1) +
+           static_cast<std::size_t>(target.planes[i].cols);
+  };
+  planes.y = target.planes[0].data;
+  planes.u = target.planes[1].data;
+  planes.v = target.planes[2].data;
+  planes.y_stride = stride(0);
+  planes.u_stride = stride(1);
+  planes.v_stride = stride(2);
+  planes.y_size = size(0);
+  planes.u_size = size(1);
+  planes.v_size = size(2);
+  return config;
+}
+
+// Decodes one bitstream, slice by slice.
+void decode_into(WebPDecoderConfig& config, Bytes bitstream, FailOn fail_on, const sdk::Job& job) {
   const std::unique_ptr<WebPIDecoder, void (*)(WebPIDecoder*)> decoder(WebPIDecode(nullptr, 0, &config), WebPIDelete);
   if (!decoder) throw std::bad_alloc();
   VP8StatusCode status = VP8_STATUS_SUSPENDED;
@@ -103,6 +130,7 @@ void decode_into(cv::Mat target, Bytes bitstream, const sdk::Job& job) {
     known = std::min(known + kSliceBytes, bitstream.size());
     status = WebPIUpdate(decoder.get(), raw(bitstream), known);
   }
+  if (fail_on == FailOn::kNone && status != VP8_STATUS_OUT_OF_MEMORY) return;  // what there is stays
   check(status);
 }
 
@@ -112,40 +140,65 @@ Header read_header(const Container& container) {
               .height = container.number(WEBP_FF_CANVAS_HEIGHT)};
   read.orientation = container.orientation();
   read.alpha = container.first_frame().has_alpha != 0 || !container.frame_fills_canvas();
+  const WebPData& stored = container.first_frame().fragment;
+  WebPBitstreamFeatures features{};
+  read.lossless = WebPGetFeatures(stored.bytes, stored.size, &features) == VP8_STATUS_OK && features.format == 2;
+  if (!read.lossless) read.chroma_subsampling = "4:2:0";
   return read;
 }
 
 class WebpDecoder final : public Decoder {
  public:
-  WebpDecoder(Bytes bytes, const sdk::Job& job) : WebpDecoder(std::make_unique<Container>(bytes), job) {}
+  WebpDecoder(Bytes bytes, FailOn fail_on, const sdk::Job& job)
+      : WebpDecoder(std::make_unique<Container>(bytes, fail_on), fail_on, job) {}
 
   [[nodiscard]] Metadata metadata() override {
     return {.icc = container_->chunk("ICCP"), .exif = container_->chunk("EXIF"), .xmp = container_->chunk("XMP ")};
   }
 
-  [[nodiscard]] Frame next(const DecodeOptions& /*options*/) override {
+  [[nodiscard]] Frame next(const DecodeOptions& options) override {
     const WebPIterator& frame = container_->first_frame();
+    const Bytes bitstream(reinterpret_cast<const std::byte*>(frame.fragment.bytes), frame.fragment.size);
     const cv::Size canvas(static_cast<int>(header().width), static_cast<int>(header().height));
+    if (options.yuv_welcome && !header().lossless && !header().alpha) return {.picture = decode_yuv(canvas, bitstream)};
     cv::Mat picture(canvas, header().alpha ? CV_8UC4 : CV_8UC3);
-    if (!container_->frame_fills_canvas()) picture.setTo(cv::Scalar::all(0));
+    if (!container_->frame_fills_canvas() || fail_on_ == FailOn::kNone) picture.setTo(cv::Scalar::all(0));
     // the demuxer has checked that the frame lies inside of the canvas
-    decode_into(picture(cv::Rect(frame.x_offset, frame.y_offset, frame.width, frame.height)),
-                Bytes(reinterpret_cast<const std::byte*>(frame.fragment.bytes), frame.fragment.size), job_);
+    cv::Mat target = picture(cv::Rect(frame.x_offset, frame.y_offset, frame.width, frame.height));
+    WebPDecoderConfig config = config_for(target);
+    decode_into(config, bitstream, fail_on_, job_);
     return {.picture = picture};
   }
 
  private:
-  WebpDecoder(std::unique_ptr<Container> container, const sdk::Job& job)
-      : Decoder(read_header(*container)), container_(std::move(container)), job_(job) {}
+  WebpDecoder(std::unique_ptr<Container> container, FailOn fail_on, const sdk::Job& job)
+      : Decoder(read_header(*container)), container_(std::move(container)), fail_on_(fail_on), job_(job) {}
+
+  [[nodiscard]] YuvPicture decode_yuv(cv::Size size, Bytes bitstream) const {
+    const cv::Size halved((size.width + 1) / 2, (size.height + 1) / 2);
+    YuvPicture picture{.planes = {make_plane(size), make_plane(halved), make_plane(halved)},
+                       .shift_x = 1,
+                       .shift_y = 1,
+                       .range = YuvPicture::Range::kLimited};
+    if (fail_on_ == FailOn::kNone) {
+      picture.planes[0].setTo(cv::Scalar(16));
+      picture.planes[1].setTo(cv::Scalar(128));
+      picture.planes[2].setTo(cv::Scalar(128));
+    }
+    WebPDecoderConfig config = config_for(picture);
+    decode_into(config, bitstream, fail_on_, job_);
+    return picture;
+  }
 
   std::unique_ptr<Container> container_;
+  FailOn fail_on_;
   const sdk::Job& job_;
 };
 
 }  // namespace
 
-std::unique_ptr<Decoder> open(Bytes bytes, FailOn /*fail_on*/, const sdk::Job& job) {
-  return std::make_unique<WebpDecoder>(bytes, job);
+std::unique_ptr<Decoder> open(Bytes bytes, FailOn fail_on, const sdk::Job& job) {
+  return std::make_unique<WebpDecoder>(bytes, fail_on, job);
 }
 
 }  // namespace quern::image::webp

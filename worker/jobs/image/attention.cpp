@@ -1,0 +1,155 @@
+#include "worker/jobs/image/attention.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
+#include <vector>
+
+namespace quern::image {
+namespace {
+
+// Judging needs no more pixels a side.
+constexpr int kSideMax = 256;
+
+struct Sketch {
+  cv::Mat rgb;     // CV_8UC3, over black
+  double scale_x;  // of the sketch's pixels to the picture's
+  double scale_y;
+  cv::Size cut;  // in the sketch's pixels
+};
+
+Sketch sketch_of(const cv::Mat& picture, cv::Size cut) {
+  const int across = std::min(picture.cols, kSideMax);
+  const int down = std::min(picture.rows, kSideMax);
+  cv::Mat small;
+  cv::resize(picture, small, {across, down}, 0, 0, cv::INTER_AREA);
+  Sketch sketch{.rgb = {},
+                .scale_x = static_cast<double>(picture.cols) / across,
+                .scale_y = static_cast<double>(picture.rows) / down,
+                .cut = {}};
+  if (small.channels() == 4) {
+    for (int y = 0; y < small.rows; ++y) {
+      auto* row = small.ptr<cv::Vec4b>(y);
+      for (int x = 0; x < small.cols; ++x) {
+        for (int c = 0; c < 3; ++c) row[x][c] = static_cast<std::uint8_t>(row[x][c] * row[x][3] / 255);
+      }
+    }
+    cv::cvtColor(small, sketch.rgb, cv::COLOR_RGBA2RGB);
+  } else {
+    sketch.rgb = small;
+  }
+  sketch.cut = {std::clamp(static_cast<int>(std::lround(cut.width / sketch.scale_x)), 1, across),
+                std::clamp(static_cast<int>(std::lround(cut.height / sketch.scale_y)), 1, down)};
+  return sketch;
+}
+
+// The best of all places, by a score of a window; the nearest to the middle among equals.
+template <class Score>
+cv::Point best_place(const cv::Mat& picture, cv::Size cut, const Sketch& sketch, Score score) {
+  const cv::Point free(sketch.rgb.cols - sketch.cut.width, sketch.rgb.rows - sketch.cut.height);
+  const auto from_middle = [&](cv::Point at) { return std::abs(2 * at.x - free.x) + std::abs(2 * at.y - free.y); };
+  cv::Point best(free.x / 2, free.y / 2);
+  double best_score = score(cv::Rect(best, sketch.cut));
+  for (int y = 0; y <= free.y; ++y) {
+    for (int x = 0; x <= free.x; ++x) {
+      const double here = score(cv::Rect({x, y}, sketch.cut));
+      const double margin = 1e-9 * std::abs(best_score);  // sums differ by their order
+      const bool nearer = from_middle({x, y}) < from_middle(best);
+      if (here > best_score + margin || (here >= best_score - margin && nearer)) {
+        best = {x, y};
+        best_score = std::max(here, best_score);
+      }
+    }
+  }
+  return {std::min(static_cast<int>(std::lround(best.x * sketch.scale_x)), picture.cols - cut.width),
+          std::min(static_cast<int>(std::lround(best.y * sketch.scale_y)), picture.rows - cut.height)};
+}
+
+// Counts of 64 shades of luma in any rectangle, each from an integral image of its own.
+class Histograms {
+ public:
+  explicit Histograms(const cv::Mat& luma) {
+    for (std::size_t shade = 0; shade < integrals_.size(); ++shade) {
+      cv::Mat is_shade(luma.size(), CV_8UC1);
+      for (int y = 0; y < luma.rows; ++y) {
+        for (int x = 0; x < luma.cols; ++x) {
+          is_shade.at<std::uint8_t>(y, x) = luma.at<std::uint8_t>(y, x) / kWidth == static_cast<int>(shade) ? 1 : 0;
+        }
+      }
+      cv::integral(is_shade, integrals_[shade], CV_32S);
+    }
+  }
+
+  [[nodiscard]] double entropy(const cv::Rect& window) const {
+    double bits = 0;
+    for (const cv::Mat& sums : integrals_) {
+      const int count = sums.at<int>(window.br()) - sums.at<int>(window.y, window.br().x) -
+                        sums.at<int>(window.br().y, window.x) + sums.at<int>(window.tl());
+      if (count == 0) continue;
+      const double share = static_cast<double>(count) / window.area();
+      bits -= share * std::log2(share);
+    }
+    return bits;
+  }
+
+ private:
+  static constexpr int kWidth = 4;
+  std::array<cv::Mat, 256 / kWidth> integrals_;
+};
+
+// How near a colour's hue is to that of skin, whatever its lightness: 0 to 1. Light and dark skin differ little in the
+// direction of their colour; too dark or too bright a pixel says nothing.
+double skin(const cv::Vec3f& rgb) {
+  const cv::Vec3f typical(0.78F, 0.57F, 0.44F);
+  const double length = cv::norm(rgb);
+  if (length < 60 || length > 420) return 0;
+  const double distance = cv::norm(rgb / length - typical / cv::norm(typical));
+  return std::max(0.0, 1 - distance / 0.2);
+}
+
+double saturation(const cv::Vec3f& rgb) {
+  const auto [low, high] = std::minmax({rgb[0], rgb[1], rgb[2]});
+  return high < 40 ? 0 : (high - low) / high;  // nearly black has no colour
+}
+
+cv::Mat attention_of(const cv::Mat& rgb) {
+  cv::Mat luma;
+  cv::cvtColor(rgb, luma, cv::COLOR_RGB2GRAY);
+  cv::Mat detail;
+  cv::Laplacian(luma, detail, CV_32F);
+  cv::Mat score(rgb.size(), CV_64F);
+  for (int y = 0; y < rgb.rows; ++y) {
+    for (int x = 0; x < rgb.cols; ++x) {
+      const cv::Vec3f colour(rgb.at<cv::Vec3b>(y, x));
+      const double edges = std::min(std::abs(detail.at<float>(y, x)) / 64.0, 1.0);
+      score.at<double>(y, x) = edges + 1.5 * skin(colour) + 0.5 * std::max(0.0, saturation(colour) - 0.3);
+    }
+  }
+  return score;
+}
+
+}  // namespace
+
+cv::Point find_entropy(const cv::Mat& picture, cv::Size cut) {
+  const Sketch sketch = sketch_of(picture, cut);
+  cv::Mat luma;
+  cv::cvtColor(sketch.rgb, luma, cv::COLOR_RGB2GRAY);
+  const Histograms histograms(luma);
+  return best_place(picture, cut, sketch, [&](const cv::Rect& window) { return histograms.entropy(window); });
+}
+
+cv::Point find_attention(const cv::Mat& picture, cv::Size cut) {
+  const Sketch sketch = sketch_of(picture, cut);
+  cv::Mat sums;
+  cv::integral(attention_of(sketch.rgb), sums, CV_64F);
+  return best_place(picture, cut, sketch, [&](const cv::Rect& window) {
+    return sums.at<double>(window.br()) - sums.at<double>(window.y, window.br().x) -
+           sums.at<double>(window.br().y, window.x) + sums.at<double>(window.tl());
+  });
+}
+
+}  // namespace quern::image

@@ -1,0 +1,18 @@
+// Where to cut a picture, judged by its pixels.
+#pragma once
+
+#include <opencv2/core/mat.hpp>
+
+namespace quern::image {
+
+// The place of a cut of this size, which is no larger than the picture, RGB or RGBA; its middle where no place is
+// better.
+
+// The part whose luma has the highest Shannon entropy.
+[[nodiscard]] cv::Point find_entropy(const cv::Mat& picture, cv::Size cut);
+
+// The part with the most of what draws the eye: fine detail, colours of skin, saturated colours. The weights are
+// ours; the idea is that of libvips' smartcrop.
+[[nodiscard]] cv::Point find_attention(const cv::Mat& picture, cv::Size cut);
+
+}  // namespace quern::image

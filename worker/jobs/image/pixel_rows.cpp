@@ -1,0 +1,94 @@
+#include "worker/jobs/image/pixel_rows.h"
+
+#include <algorithm>
+#include <cstdint>
+
+// The compiler makes these twice, and the loader picks: plain SSE2 has no byte shuffles.
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(__GNUC__) && \
+    !defined(__clang__)
+#define QUERN_FOR_NEWER_CPUS __attribute__((target_clones("arch=haswell", "default")))
+#else
+#define QUERN_FOR_NEWER_CPUS
+#endif
+
+namespace quern::image {
+namespace {
+
+std::uint8_t* bytes(std::byte* row) { return reinterpret_cast<std::uint8_t*>(row); }
+std::uint16_t* words(std::byte* row) { return reinterpret_cast<std::uint16_t*>(row); }
+
+}  // namespace
+
+QUERN_FOR_NEWER_CPUS
+void split_rgb(const unsigned char* rgb, const PlaneRows& to, unsigned left, unsigned right) {
+  std::uint8_t* __restrict r = bytes(to[0]);
+  std::uint8_t* __restrict g = bytes(to[1]);
+  std::uint8_t* __restrict b = bytes(to[2]);
+  for (std::size_t x = left; x < right; ++x) {
+    r[x] = rgb[3 * x];
+    g[x] = rgb[3 * x + 1];
+    b[x] = rgb[3 * x + 2];
+  }
+}
+
+QUERN_FOR_NEWER_CPUS
+void merge_rgb(const PlaneRows& from, unsigned char* __restrict rgb, unsigned left, unsigned right) {
+  const std::uint8_t* r = bytes(from[0]);
+  const std::uint8_t* g = bytes(from[1]);
+  const std::uint8_t* b = bytes(from[2]);
+  for (std::size_t x = left; x < right; ++x) {
+    rgb[3 * x] = r[x];
+    rgb[3 * x + 1] = g[x];
+    rgb[3 * x + 2] = b[x];
+  }
+}
+
+QUERN_FOR_NEWER_CPUS
+void premultiply(const unsigned char* rgba, const PlaneRows& to, unsigned left, unsigned right) {
+  std::uint16_t* __restrict r = words(to[0]);
+  std::uint16_t* __restrict g = words(to[1]);
+  std::uint16_t* __restrict b = words(to[2]);
+  std::uint16_t* __restrict a = words(to[3]);
+  for (std::size_t x = left; x < right; ++x) {
+    const std::uint16_t alpha = rgba[4 * x + 3];
+    r[x] = static_cast<std::uint16_t>(rgba[4 * x] * alpha);
+    g[x] = static_cast<std::uint16_t>(rgba[4 * x + 1] * alpha);
+    b[x] = static_cast<std::uint16_t>(rgba[4 * x + 2] * alpha);
+    a[x] = static_cast<std::uint16_t>(255 * alpha);
+  }
+}
+
+QUERN_FOR_NEWER_CPUS
+void unpremultiply(const PlaneRows& from, unsigned char* __restrict rgba, unsigned left, unsigned right) {
+  const std::uint16_t* r = words(from[0]);
+  const std::uint16_t* g = words(from[1]);
+  const std::uint16_t* b = words(from[2]);
+  const std::uint16_t* a = words(from[3]);
+  for (std::size_t x = left; x < right; ++x) {
+    // an alpha that rounds to 0 has no colour
+    const float factor = a[x] < 128 ? 0.0F : 255.0F / static_cast<float>(a[x]);
+    const auto straight = [factor](std::uint16_t value) {
+      return static_cast<std::uint8_t>(std::min(static_cast<float>(value) * factor + 0.5F, 255.0F));
+    };
+    rgba[4 * x] = straight(r[x]);
+    rgba[4 * x + 1] = straight(g[x]);
+    rgba[4 * x + 2] = straight(b[x]);
+    rgba[4 * x + 3] = static_cast<std::uint8_t>(std::min((a[x] + 127) / 255, 255));
+  }
+}
+
+QUERN_FOR_NEWER_CPUS
+void wide_yuv_to_rgb(const std::uint16_t* luma, const std::uint16_t* cb, const std::uint16_t* cr,
+                     const YuvToRgb& conversion, unsigned char* __restrict rgb, int width) {
+  const auto to_byte = [](float value) { return static_cast<std::uint8_t>(std::clamp(value, 0.0F, 255.0F)); };
+  for (int x = 0; x < width; ++x) {
+    const float y = (static_cast<float>(luma[x]) - conversion.luma_zero) * conversion.luma_scale + 0.5F;
+    const float b = (static_cast<float>(cb[x]) - conversion.chroma_zero) * conversion.chroma_scale;
+    const float r = (static_cast<float>(cr[x]) - conversion.chroma_zero) * conversion.chroma_scale;
+    rgb[3 * x] = to_byte(y + 1.402F * r);
+    rgb[3 * x + 1] = to_byte(y - 0.344136F * b - 0.714136F * r);
+    rgb[3 * x + 2] = to_byte(y + 1.772F * b);
+  }
+}
+
+}  // namespace quern::image

@@ -1,0 +1,170 @@
+#include "worker/jobs/image/resize.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
+#include <utility>
+
+#include "worker/jobs/image/attention.h"
+#include "worker/jobs/image/yuv.h"
+
+namespace quern::image {
+namespace {
+
+bool lies(int orientation) { return orientation >= 5; }
+
+Size turned(Size size, int orientation) { return lies(orientation) ? Size{size.height, size.width} : size; }
+
+cv::Size cv_size(Size size) { return {static_cast<int>(size.width), static_cast<int>(size.height)}; }
+
+// How much of the scaled picture is kept, and from where.
+struct Kept {
+  std::int64_t x = 0;
+  std::int64_t y = 0;
+  cv::Size size;
+};
+
+Kept kept_of(const Plan& plan, Gravity gravity) {
+  const std::int64_t free_x = std::int64_t{plan.scaled.width} - plan.canvas.width;
+  const std::int64_t free_y = std::int64_t{plan.scaled.height} - plan.canvas.height;
+  return {.x = free_x > 0 ? offset_of(free_x, gravity.across, Odd::kBefore) : 0,
+          .y = free_y > 0 ? offset_of(free_y, gravity.down, Odd::kBefore) : 0,
+          .size = {static_cast<int>(std::min(plan.scaled.width, plan.canvas.width)),
+                   static_cast<int>(std::min(plan.scaled.height, plan.canvas.height))}};
+}
+
+// Where in the decoded whole that lies.
+cv::Rect2d source_of(const Kept& kept, Size scaled, cv::Size2d decoded) {
+  const double x = decoded.width / scaled.width;
+  const double y = decoded.height / scaled.height;
+  return {static_cast<double>(kept.x) * x, static_cast<double>(kept.y) * y, kept.size.width * x, kept.size.height * y};
+}
+
+Picture resample_any(const Picture& picture, const Resize& resize, std::optional<YuvLayout> layout,
+                     const sdk::Job& job) {
+  const auto* yuv = std::get_if<YuvPicture>(&picture);
+  if (yuv == nullptr) return resample(std::get<cv::Mat>(picture), resize, job);
+  if (!yuv->alpha.empty()) return resample(to_rgb(picture), resize, job);
+  if (layout) return resample(*yuv, resize, *layout, job);
+  return resample_to_rgb(*yuv, resize, job);
+}
+
+cv::Mat upright_plane(const cv::Mat& picture, int orientation) {
+  cv::Mat out;
+  switch (orientation) {
+    case 2: cv::flip(picture, out, 1); return out;
+    case 3: cv::rotate(picture, out, cv::ROTATE_180); return out;
+    case 4: cv::flip(picture, out, 0); return out;
+    case 5: cv::transpose(picture, out); return out;
+    case 6: cv::rotate(picture, out, cv::ROTATE_90_CLOCKWISE); return out;
+    case 7:
+      cv::transpose(picture, out);
+      cv::rotate(out, out, cv::ROTATE_180);
+      return out;
+    case 8: cv::rotate(picture, out, cv::ROTATE_90_COUNTERCLOCKWISE); return out;
+    default: return picture;
+  }
+}
+
+cv::Mat with_alpha(const cv::Mat& picture) {
+  if (picture.channels() == 4) return picture;
+  cv::Mat out;
+  cv::cvtColor(picture, out, cv::COLOR_RGB2RGBA);
+  return out;
+}
+
+// Around the picture, what the request says.
+Picture pad(const Picture& picture, const Plan& plan, const ResizeRequest& request) {
+  const cv::Size canvas = cv_size(plan.canvas);
+  const cv::Size size = size_of(picture);
+  if (size == canvas) return picture;
+  cv::Mat source = to_rgb(picture);
+  const Color around = request.background.value_or(Color{.a = static_cast<std::uint8_t>(has_alpha(picture) ? 0 : 255)});
+  if (around.a < 255) source = with_alpha(source);
+  const auto* gravity = std::get_if<Gravity>(&request.position);
+  const Gravity place = gravity != nullptr ? *gravity : Gravity{};
+  const auto x = static_cast<int>(offset_of(canvas.width - size.width, place.across, Odd::kBehind));
+  const auto y = static_cast<int>(offset_of(canvas.height - size.height, place.down, Odd::kBehind));
+  cv::Mat out(canvas, source.type(), cv::Scalar(around.r, around.g, around.b, around.a));
+  source.copyTo(out(cv::Rect({x, y}, size)));
+  return out;
+}
+
+// Crops that look at the picture: all of it is scaled, and turned, before the place is known.
+Picture resize_by_strategy(const Source& source, const ResizeRequest& request, const Plan& plan, Strategy strategy,
+                           const sdk::Job& job) {
+  const Plan stored = lies(source.orientation) ? image::turned(plan) : plan;
+  const Resize whole{.from = {{0, 0}, source.decoded}, .to = cv_size(stored.scaled), .kernel = request.kernel};
+  const cv::Mat scaled = to_rgb(upright(resample_any(source.picture, whole, {}, job), source.orientation));
+  const cv::Size canvas = cv_size(plan.canvas);
+  const cv::Size cut(std::min(scaled.cols, canvas.width), std::min(scaled.rows, canvas.height));
+  const cv::Point at = strategy == Strategy::kEntropy ? find_entropy(scaled, cut) : find_attention(scaled, cut);
+  return pad(scaled(cv::Rect(at, cut)).clone(), plan, request);
+}
+
+}  // namespace
+
+Plan plan_of(const ResizeRequest& request, Size upright) {
+  const Plan plan = make_plan(upright, request.asked, request.fit, request.scaling);
+  if (std::max(plan.canvas.width, plan.canvas.height) > kOutputSideMax) {
+    throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
+                        fmt::format("the result would be {} x {}; each side is at most {}", plan.canvas.width,
+                                    plan.canvas.height, kOutputSideMax),
+                        request.asked.width != 0 ? "width" : "height");
+  }
+  return plan;
+}
+
+cv::Rect needed_region(const ResizeRequest& request, Size stored, int orientation) {
+  const cv::Rect whole({0, 0}, cv_size(stored));
+  const auto* gravity = std::get_if<Gravity>(&request.position);
+  if (gravity == nullptr || request.fit != Fit::kCover) return whole;
+  const Plan upright = plan_of(request, turned(stored, orientation));
+  const Plan plan = lies(orientation) ? image::turned(upright) : upright;
+  const cv::Rect2d from = source_of(kept_of(plan, as_stored(*gravity, orientation)), plan.scaled,
+                                    {static_cast<double>(stored.width), static_cast<double>(stored.height)});
+  // and what the kernel sees around it: at most three of the result's pixels, each way
+  const double reach_x = 4 * std::max(1.0, static_cast<double>(stored.width) / plan.scaled.width);
+  const double reach_y = 4 * std::max(1.0, static_cast<double>(stored.height) / plan.scaled.height);
+  const cv::Point first(static_cast<int>(std::floor(from.x - reach_x)), static_cast<int>(std::floor(from.y - reach_y)));
+  const cv::Point last(static_cast<int>(std::ceil(from.x + from.width + reach_x)),
+                       static_cast<int>(std::ceil(from.y + from.height + reach_y)));
+  return cv::Rect(first, last) & whole;
+}
+
+Picture resize(const Source& source, const ResizeRequest& request, std::optional<YuvLayout> layout,
+               const sdk::Job& job) {
+  const Plan plan = plan_of(request, turned(source.whole, source.orientation));
+  if (const auto* strategy = std::get_if<Strategy>(&request.position);
+      strategy != nullptr && request.fit == Fit::kCover) {
+    return resize_by_strategy(source, request, plan, *strategy, job);
+  }
+  const auto* asked = std::get_if<Gravity>(&request.position);
+  const Gravity gravity = as_stored(asked != nullptr ? *asked : Gravity{}, source.orientation);
+  const Plan lying = lies(source.orientation) ? image::turned(plan) : plan;
+  const Kept kept = kept_of(lying, gravity);
+  cv::Rect2d from = source_of(kept, lying.scaled, source.decoded);
+  from -= cv::Point2d(source.offset);
+  // It is turned after it was scaled, when there are fewer pixels. Turning would move an odd last pixel's chroma.
+  const bool odd = kept.size.width % 2 != 0 || kept.size.height % 2 != 0;
+  if (layout && source.orientation != 1 && odd && (layout->shift_x != 0 || layout->shift_y != 0)) layout.reset();
+  if (layout && lies(source.orientation)) std::swap(layout->shift_x, layout->shift_y);
+  const Picture scaled =
+      resample_any(source.picture, {.from = from, .to = kept.size, .kernel = request.kernel}, layout, job);
+  return pad(upright(scaled, source.orientation), plan, request);
+}
+
+Picture upright(const Picture& picture, int orientation) {
+  if (orientation == 1) return picture;
+  if (const auto* rgb = std::get_if<cv::Mat>(&picture)) return upright_plane(*rgb, orientation);
+  YuvPicture turned = std::get<YuvPicture>(picture);
+  for (cv::Mat& plane : turned.planes) plane = upright_plane(plane, orientation);
+  if (!turned.alpha.empty()) turned.alpha = upright_plane(turned.alpha, orientation);
+  if (lies(orientation)) std::swap(turned.shift_x, turned.shift_y);
+  return turned;
+}
+
+}  // namespace quern::image
