@@ -59,6 +59,50 @@ void premultiply(const unsigned char* rgba, const PlaneRows& to, unsigned left, 
 }
 
 QUERN_FOR_NEWER_CPUS
+void split_rgb_halved(const unsigned char* upper, const unsigned char* lower, int width, const PlaneRows& to,
+                      unsigned left, unsigned right) {
+  std::uint8_t* __restrict r = bytes(to[0]);
+  std::uint8_t* __restrict g = bytes(to[1]);
+  std::uint8_t* __restrict b = bytes(to[2]);
+  const auto mean = [&](std::size_t at, std::size_t next) {
+    return static_cast<std::uint8_t>((upper[at] + upper[next] + lower[at] + lower[next] + 2) / 4);
+  };
+  const auto block = [&](std::size_t x, std::size_t step) {
+    r[x] = mean(6 * x, 6 * x + step);
+    g[x] = mean(6 * x + 1, 6 * x + 1 + step);
+    b[x] = mean(6 * x + 2, 6 * x + 2 + step);
+  };
+  const auto whole = std::min<std::size_t>(right, static_cast<std::size_t>(width) / 2);
+  for (std::size_t x = left; x < whole; ++x) block(x, 3);
+  if (whole < right) block(whole, 0);
+}
+
+QUERN_FOR_NEWER_CPUS
+void premultiply_halved(const unsigned char* upper, const unsigned char* lower, int width, const PlaneRows& to,
+                        unsigned left, unsigned right) {
+  std::uint16_t* __restrict r = words(to[0]);
+  std::uint16_t* __restrict g = words(to[1]);
+  std::uint16_t* __restrict b = words(to[2]);
+  std::uint16_t* __restrict a = words(to[3]);
+  const auto block = [&](std::size_t x, std::size_t step) {
+    const std::size_t at = 8 * x;
+    const std::uint32_t alpha[] = {upper[at + 3], upper[at + 3 + step], lower[at + 3], lower[at + 3 + step]};
+    const auto mean = [&](std::size_t c) {
+      const std::uint32_t sum = upper[at + c] * alpha[0] + upper[at + c + step] * alpha[1] + lower[at + c] * alpha[2] +
+                                lower[at + c + step] * alpha[3];
+      return static_cast<std::uint16_t>((sum + 2) / 4);
+    };
+    r[x] = mean(0);
+    g[x] = mean(1);
+    b[x] = mean(2);
+    a[x] = static_cast<std::uint16_t>((255 * (alpha[0] + alpha[1] + alpha[2] + alpha[3]) + 2) / 4);
+  };
+  const auto whole = std::min<std::size_t>(right, static_cast<std::size_t>(width) / 2);
+  for (std::size_t x = left; x < whole; ++x) block(x, 4);
+  if (whole < right) block(whole, 0);
+}
+
+QUERN_FOR_NEWER_CPUS
 void unpremultiply(const PlaneRows& from, unsigned char* __restrict rgba, unsigned left, unsigned right) {
   const std::uint16_t* r = words(from[0]);
   const std::uint16_t* g = words(from[1]);

@@ -15,6 +15,11 @@ using PlaneRows = std::array<std::byte*, 4>;
 void split_rgb(const unsigned char* rgb, const PlaneRows& to, unsigned left, unsigned right);
 void merge_rgb(const PlaneRows& from, unsigned char* rgb, unsigned left, unsigned right);
 void premultiply(const unsigned char* rgba, const PlaneRows& to, unsigned left, unsigned right);
+// The same of two rows of `width` pixels, each column the mean of two by two; an odd last pixel counts twice.
+void split_rgb_halved(const unsigned char* upper, const unsigned char* lower, int width, const PlaneRows& to,
+                      unsigned left, unsigned right);
+void premultiply_halved(const unsigned char* upper, const unsigned char* lower, int width, const PlaneRows& to,
+                        unsigned left, unsigned right);
 // Overshoots of a kernel are clamped; where alpha is 0 the colour is black.
 void unpremultiply(const PlaneRows& from, unsigned char* rgba, unsigned left, unsigned right);
 

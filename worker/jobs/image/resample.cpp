@@ -77,28 +77,55 @@ bool is_whole(const cv::Size& size, const Resize& resize) {
   return size == resize.to && resize.from == cv::Rect2d(0, 0, size.width, size.height);
 }
 
-cv::Mat resample_opaque(const cv::Mat& picture, const Resize& resize, const sdk::Job& job) {
-  cv::Mat out(resize.to, CV_8UC3);
-  const ZimgGraph graph(picture.size(), resize, {.planes = 3});
-  graph.run([&](const ZimgGraph::Rows& to, unsigned row, unsigned left,
-                unsigned right) { split_rgb(picture.ptr(static_cast<int>(row)), to, left, right); },
-            [&](const ZimgGraph::Rows& from, unsigned row, unsigned left, unsigned right) {
-              merge_rgb(from, out.ptr(static_cast<int>(row)), left, right);
-            },
-            job);
+// Reduced by more than this, both ways, blocks of two by two pixels are averaged as they are unpacked: a quarter of the
+// work for the kernel, which still sees at least three pixels for one.
+constexpr double kHalvingMin = 6;
+
+bool is_halved(const Resize& resize) {
+  return resize.kernel != Kernel::kNearest && resize.from.width >= kHalvingMin * resize.to.width &&
+         resize.from.height >= kHalvingMin * resize.to.height;
+}
+
+Resize of_halves(const Resize& resize) {
+  const cv::Rect2d& from = resize.from;
+  return {.from = {from.x / 2, from.y / 2, from.width / 2, from.height / 2}, .to = resize.to, .kernel = resize.kernel};
+}
+
+// How a row of pixels becomes planes, alone or averaged with the one below it; and back.
+struct RowShape {
+  void (*unpack)(const unsigned char* pixels, const PlaneRows& to, unsigned left, unsigned right);
+  void (*unpack_halved)(const unsigned char* upper, const unsigned char* lower, int width, const PlaneRows& to,
+                        unsigned left, unsigned right);
+  void (*pack)(const PlaneRows& from, unsigned char* pixels, unsigned left, unsigned right);
+};
+
+cv::Mat resample_pixels(const cv::Mat& picture, const Resize& resize, const ZimgGraph::Format& format,
+                        const RowShape& shape, const sdk::Job& job) {
+  cv::Mat out(resize.to, picture.type());
+  const bool halved = is_halved(resize);
+  const cv::Size source = halved ? cv::Size((picture.cols + 1) / 2, (picture.rows + 1) / 2) : picture.size();
+  const ZimgGraph graph(source, halved ? of_halves(resize) : resize, format);
+  graph.run(
+      [&](const ZimgGraph::Rows& to, unsigned row, unsigned left, unsigned right) {
+        if (!halved) return shape.unpack(picture.ptr(static_cast<int>(row)), to, left, right);
+        const int upper = 2 * static_cast<int>(row);
+        const int lower = std::min(upper + 1, picture.rows - 1);
+        shape.unpack_halved(picture.ptr(upper), picture.ptr(lower), picture.cols, to, left, right);
+      },
+      [&](const ZimgGraph::Rows& from, unsigned row, unsigned left, unsigned right) {
+        shape.pack(from, out.ptr(static_cast<int>(row)), left, right);
+      },
+      job);
   return out;
 }
 
+cv::Mat resample_opaque(const cv::Mat& picture, const Resize& resize, const sdk::Job& job) {
+  return resample_pixels(picture, resize, {.planes = 3}, {split_rgb, split_rgb_halved, merge_rgb}, job);
+}
+
 cv::Mat resample_transparent(const cv::Mat& picture, const Resize& resize, const sdk::Job& job) {
-  cv::Mat out(resize.to, CV_8UC4);
-  const ZimgGraph graph(picture.size(), resize, {.planes = 4, .type_in = CV_16UC1, .type_out = CV_16UC1});
-  graph.run([&](const ZimgGraph::Rows& to, unsigned row, unsigned left,
-                unsigned right) { premultiply(picture.ptr(static_cast<int>(row)), to, left, right); },
-            [&](const ZimgGraph::Rows& from, unsigned row, unsigned left, unsigned right) {
-              unpremultiply(from, out.ptr(static_cast<int>(row)), left, right);
-            },
-            job);
-  return out;
+  return resample_pixels(picture, resize, {.planes = 4, .type_in = CV_16UC1, .type_out = CV_16UC1},
+                         {premultiply, premultiply_halved, unpremultiply}, job);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "worker/jobs/image/codecs/exif.h"
 #include "worker/jobs/image/codecs/formats.h"
 #include "worker/jobs/image/codecs/png_context.h"
+#include "worker/jobs/image/codecs/png_fast.h"
 
 namespace quern::image::png {
 namespace {
@@ -8,12 +9,13 @@ namespace {
 // What is no pixel (text, profiles) may take this much of our memory.
 constexpr std::size_t kChunkBytesMax = kMetadataBytesMax;
 
-Context open_context(Bytes bytes, spng_ihdr& header) {
+Context open_context(Bytes bytes, spng_ihdr& header, FailOn fail_on = FailOn::kWarning) {
   Context context(spng_ctx_new(0));
   if (!context) throw std::bad_alloc();
   check(spng_set_chunk_limits(context.get(), kChunkBytesMax, 4 * kChunkBytesMax));
   // a checksum that fails in a chunk that is no picture costs that chunk, not the picture
-  check(spng_set_crc_action(context.get(), SPNG_CRC_ERROR, SPNG_CRC_DISCARD));
+  const auto of_pixels = fail_on == FailOn::kNone ? SPNG_CRC_USE : SPNG_CRC_ERROR;
+  check(spng_set_crc_action(context.get(), of_pixels, SPNG_CRC_DISCARD));
   check(spng_set_png_buffer(context.get(), bytes.data(), bytes.size()));
   check(spng_get_ihdr(context.get(), &header));
   return context;
@@ -50,9 +52,24 @@ Header read_header(Bytes bytes) {
   return read;
 }
 
+// XMP specification, part 3: an international text of this keyword.
+std::vector<std::byte> xmp_of(spng_ctx* context) {
+  std::uint32_t count = 0;
+  if (spng_get_text(context, nullptr, &count) != 0) return {};
+  std::vector<spng_text> texts(count);
+  if (spng_get_text(context, texts.data(), &count) != 0) return {};
+  for (const spng_text& text : texts) {
+    if (std::string_view(text.keyword) != "XML:com.adobe.xmp") continue;
+    const auto* bytes = reinterpret_cast<const std::byte*>(text.text);
+    return {bytes, bytes + text.length};
+  }
+  return {};
+}
+
 class PngDecoder final : public Decoder {
  public:
-  PngDecoder(Bytes bytes, const sdk::Job& job) : Decoder(read_header(bytes)), bytes_(bytes), job_(job) {}
+  PngDecoder(Bytes bytes, FailOn fail_on, const sdk::Job& job)
+      : Decoder(read_header(bytes)), bytes_(bytes), fail_on_(fail_on), job_(job) {}
 
   [[nodiscard]] Metadata metadata() override {
     spng_ihdr header{};
@@ -64,35 +81,49 @@ class PngDecoder final : public Decoder {
     };
     if (spng_iccp icc{}; spng_get_iccp(context.get(), &icc) == 0) read.icc = keep(icc.profile, icc.profile_len);
     if (spng_exif exif{}; spng_get_exif(context.get(), &exif) == 0) read.exif = keep(exif.data, exif.length);
+    read.xmp = xmp_of(context.get());
     return read;
   }
 
   // Every kind of PNG becomes 8-bit RGB or RGBA: grey is spread, palettes are looked up, of 16 bits the
   // upper 8 stay.
   [[nodiscard]] Frame next(const DecodeOptions& /*options*/) override {
+    job_.throw_if_cancelled();
+    if (std::optional<cv::Mat> fast = decode_fast(bytes_, header())) return {.picture = *std::move(fast)};
     spng_ihdr raw{};
-    const Context context = open_context(bytes_, raw);
+    const Context context = open_context(bytes_, raw, fail_on_);
     const bool alpha = header().alpha;
     cv::Mat picture(static_cast<int>(header().height), static_cast<int>(header().width), alpha ? CV_8UC4 : CV_8UC3);
-    const int format = alpha ? SPNG_FMT_RGBA8 : SPNG_FMT_RGB8;
-    const int flags = SPNG_DECODE_PROGRESSIVE | (alpha ? SPNG_DECODE_TRNS : 0);
-    check(spng_decode_image(context.get(), nullptr, 0, format, flags));
-    for_each_row(context.get(), job_, sdk::JobErrorCode::kBadInput, [&](std::uint32_t row) {
-      return spng_decode_row(context.get(), picture.ptr(static_cast<int>(row)), picture.step[0]);
-    });
-    check(spng_decode_chunks(context.get()));  // up to the end chunk, so that a missing one is seen
+    if (fail_on_ == FailOn::kNone) picture.setTo(cv::Scalar::all(0));
+    try {
+      decode_rows(context.get(), picture);
+    } catch (const sdk::JobError& damage) {
+      if (fail_on_ != FailOn::kNone || damage.code() != sdk::JobErrorCode::kBadInput) throw;
+    }
     return {.picture = picture};
   }
 
  private:
+  void decode_rows(spng_ctx* context, cv::Mat& picture) const {
+    const bool alpha = picture.channels() == 4;
+    const int format = alpha ? SPNG_FMT_RGBA8 : SPNG_FMT_RGB8;
+    const int flags = SPNG_DECODE_PROGRESSIVE | (alpha ? SPNG_DECODE_TRNS : 0);
+    check(spng_decode_image(context, nullptr, 0, format, flags));
+    for_each_row(context, job_, sdk::JobErrorCode::kBadInput, [&](std::uint32_t row) {
+      return spng_decode_row(context, picture.ptr(static_cast<int>(row)), picture.step[0]);
+    });
+    check(spng_decode_chunks(context));  // up to the end chunk, so that a missing one is seen
+  }
+
   Bytes bytes_;
+  FailOn fail_on_;
   const sdk::Job& job_;
 };
 
 }  // namespace
 
-std::unique_ptr<Decoder> open(Bytes bytes, FailOn /*fail_on*/, const sdk::Job& job) {
-  return std::make_unique<PngDecoder>(bytes, job);
+std::unique_ptr<Decoder> open(Bytes bytes, FailOn fail_on, const sdk::Job& job) {
+  return std::make_unique<PngDecoder>(bytes, fail_on, job);
 }
 
 }  // namespace quern::image::png
