@@ -66,26 +66,17 @@ std::uint32_t shrink_on_load(Size source, const Plan& plan) {
 }
 
 Gravity as_stored(Gravity upright, int orientation) {
-  const auto other_end = [](Align align) {
-    if (align == Align::kMiddle) return align;
-    return align == Align::kBegin ? Align::kEnd : Align::kBegin;
-  };
   Gravity stored = upright;
   if (orientation >= 5) std::swap(stored.across, stored.down);
   // where the stored picture's first column and first row end up
-  if (orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8)
-    stored.across = other_end(stored.across);
-  if (orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7)
-    stored.down = other_end(stored.down);
+  if (orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8) stored.across = -stored.across;
+  if (orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7) stored.down = -stored.down;
   return stored;
 }
 
-std::int64_t offset_of(std::int64_t free, Align align, Odd odd) {
-  switch (align) {
-    case Align::kBegin: return 0;
-    case Align::kEnd: return free;
-    case Align::kMiddle: break;
-  }
+std::int64_t offset_of(std::int64_t free, int gravity, Odd odd) {
+  if (gravity < 0) return 0;
+  if (gravity > 0) return free;
   return odd == Odd::kBefore ? (free + 1) / 2 : free / 2;
 }
 

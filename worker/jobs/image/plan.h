@@ -46,11 +46,10 @@ struct Scaling {
 // many again, each way: averaging of blocks is coarser than a kernel.
 [[nodiscard]] std::uint32_t shrink_on_load(Size source, const Plan& plan);
 
-// Where a picture lies in a larger one.
-enum class Align { kBegin, kMiddle, kEnd };
+// Where a picture lies in a larger one. -1: left or top; 0: the middle; 1: right or bottom.
 struct Gravity {
-  Align across = Align::kMiddle;
-  Align down = Align::kMiddle;
+  int across = 0;
+  int down = 0;
   friend bool operator==(const Gravity&, const Gravity&) = default;
 };
 // As an upright picture's gravity looks to who works on it as it is stored, with EXIF orientation `orientation`.
@@ -59,6 +58,6 @@ struct Gravity {
 // How far from its beginning, of `free` pixels. An odd pixel more is cut before the middle, and padded behind it, as in
 // sharp.
 enum class Odd { kBefore, kBehind };
-[[nodiscard]] std::int64_t offset_of(std::int64_t free, Align align, Odd odd);
+[[nodiscard]] std::int64_t offset_of(std::int64_t free, int gravity, Odd odd);
 
 }  // namespace quern::image

@@ -1,0 +1,297 @@
+// Pictures through Quern and through sharp, on its own and inside piscina: the same inputs, two workers each,
+// interleaved; and how good they are. README.md says how to read it.
+#include <fmt/format.h>
+
+#include <array>
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <cmath>
+#include <condition_variable>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/lanczos.h"
+#include "bench/peer_process.h"
+#include "bench/report.h"
+#include "bench/server.h"
+#include "client/client.h"
+#include "tests/unit/sdk/fake_job.h"
+#include "worker/jobs/image/codec.h"
+#include "worker/jobs/image/yuv.h"
+
+namespace {
+
+using namespace quern;
+namespace json = boost::json;
+
+using bench::Clock;
+using bench::PeerProcess;
+using bench::percentile;
+using File = std::vector<char>;
+
+constexpr int kRounds = 7;
+constexpr int kInFlight = 4;      // two that run and two that are ready
+constexpr double kRoundMs = 700;  // a contender and a round
+constexpr std::array kQualities{68, 72, 76, 80, 84, 88, 92};
+
+struct Case {
+  std::string input;
+  int width;
+  int height;
+  std::string format;
+};
+
+std::string label(const Case& each) {
+  return fmt::format("{:<5} {:>4} x {:<4} {:<4}", std::filesystem::path(each.input).extension().string().substr(1),
+                     each.width, each.height, each.format);
+}
+
+File read_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) throw std::runtime_error("can't read " + path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+std::span<const std::byte> bytes(const File& file) { return std::as_bytes(std::span(file)); }
+
+// ---- Quern ---------------------------------------------------------------------------------------------
+
+std::string params_of(const Case& each, int quality = 0) {
+  json::object params{{"width", each.width}, {"height", each.height}, {"format", each.format}};
+  if (quality != 0) params["quality"] = quality;
+  return json::serialize(params);
+}
+
+File resized(client::Client& client, const Case& each, int quality = 0) {
+  const File input = read_file(each.input);
+  const auto result = client.run(
+      {.kind = "image.resize", .params_json = params_of(each, quality), .parts = {client::Part::copy(bytes(input))}});
+  if (!result) throw std::runtime_error(to_string(result.error()));
+  const auto made = result->parts.at(0).bytes();
+  const auto* first = reinterpret_cast<const char*>(made.data());
+  return {first, first + made.size()};
+}
+
+// Jobs a second with kInFlight of them at once; the trips' milliseconds are added to `trips`.
+double quern_rate(client::Client& client, const Case& each, const File& input, int jobs, std::vector<double>& trips) {
+  std::mutex mutex;
+  std::condition_variable done;
+  int left = jobs;
+  int running = 0;
+  const std::string params = params_of(each);
+  const auto start = Clock::now();
+  std::unique_lock lock(mutex);
+  while (left > 0 || running > 0) {
+    done.wait(lock, [&] { return left == 0 ? running == 0 : running < kInFlight; });
+    if (left == 0) break;
+    --left;
+    ++running;
+    lock.unlock();
+    client::Job job{.kind = "image.resize", .params_json = params, .parts = {client::Part::copy(bytes(input))}};
+    (void)client.submit(std::move(job), [&, asked = Clock::now()](const Result<client::JobResult>& result) {
+      if (!result) std::terminate();
+      const std::lock_guard guard(mutex);
+      trips.push_back(bench::ms_since(asked));
+      --running;
+      done.notify_one();
+    });
+    lock.lock();
+  }
+  return jobs / (bench::ms_since(start) / 1e3);
+}
+
+// ---- Quality -------------------------------------------------------------------------------------------
+
+cv::Mat decoded(const File& file) {
+  static const sdk::Kind kNoKind{};
+  const sdk::FakeJob job(kNoKind);
+  return image::to_rgb(image::open_decoder(bytes(file), image::FailOn::kWarning, job)->next({}).picture).clone();
+}
+
+File as_png(const cv::Mat& picture) {
+  static const sdk::Kind kNoKind{};
+  sdk::FakeJob job(kNoKind);
+  const auto encoder = image::make_encoder({.format = image::Format::kPng, .compression_level = 1}, job);
+  encoder->add({.picture = picture});
+  encoder->finish(job.output({}));
+  const auto* first = reinterpret_cast<const char*>(job.bytes().data());
+  return {first, first + job.bytes().size()};
+}
+
+struct Likeness {
+  double ssim = 0;
+  double psnr = 0;
+};
+
+// As image.compare has it.
+Likeness likeness(client::Client& client, const File& a, const File& b) {
+  const auto result = client.run({.kind = "image.compare",
+                                  .params_json = "",
+                                  .parts = {client::Part::copy(bytes(a)), client::Part::copy(bytes(b))}});
+  if (!result) throw std::runtime_error(to_string(result.error()));
+  const auto text = result->parts.at(0).bytes();
+  const json::object found =
+      json::parse(std::string_view(reinterpret_cast<const char*>(text.data()), text.size())).as_object();
+  const auto number = [&](const char* name) {
+    return found.at(name).is_null() ? INFINITY : found.at(name).to_number<double>();
+  };
+  return {.ssim = number("ssim"), .psnr = number("psnr")};
+}
+
+// Our bytes at this SSIM, between those of two qualities.
+std::optional<double> bytes_at(const std::vector<std::pair<double, double>>& curve, double ssim) {
+  for (std::size_t i = 1; i < curve.size(); ++i) {
+    const auto [s0, b0] = curve[i - 1];
+    const auto [s1, b1] = curve[i];
+    if (s0 <= ssim && ssim <= s1 && s1 > s0) return b0 + (b1 - b0) * (ssim - s0) / (s1 - s0);
+  }
+  return {};
+}
+
+struct Made {
+  std::size_t bytes = 0;
+  Likeness likeness;
+};
+
+struct Quality {
+  Made quern;
+  Made sharp;
+  std::optional<double> bytes_ratio;  // ours to sharp's, at sharp's SSIM; of lossless files, as they are
+};
+
+std::string sharp_command(const char* what, const Case& each, json::object more = {}) {
+  more["do"] = what;
+  more["file"] = std::filesystem::absolute(each.input).string();
+  more["width"] = each.width;
+  more["height"] = each.height;
+  more["format"] = each.format;
+  return json::serialize(more);
+}
+
+Quality measure_quality(client::Client& client, const PeerProcess& node, const Case& each, const std::string& scratch) {
+  const File reference = as_png(bench::reference_cover(decoded(read_file(each.input)), {each.width, each.height}));
+  // Formats without alpha are compared over black, as both put them there.
+  const auto made = [&](const File& file) { return Made{file.size(), likeness(client, reference, file)}; };
+  Quality quality;
+  quality.quern = made(resized(client, each));
+  const std::string path = scratch + "/sharp";
+  if (!node.ask(sharp_command("write", each, {{"to", path}}))) throw std::runtime_error("sharp made nothing");
+  quality.sharp = made(read_file(path));
+  if (each.format == "png") {
+    quality.bytes_ratio = static_cast<double>(quality.quern.bytes) / static_cast<double>(quality.sharp.bytes);
+    return quality;
+  }
+  std::vector<std::pair<double, double>> curve;
+  for (const int q : kQualities) {
+    const Made at = made(resized(client, each, q));
+    curve.emplace_back(at.likeness.ssim, static_cast<double>(at.bytes));
+  }
+  if (const auto at = bytes_at(curve, quality.sharp.likeness.ssim))
+    quality.bytes_ratio = *at / static_cast<double>(quality.sharp.bytes);
+  return quality;
+}
+
+// ---- Speed ---------------------------------------------------------------------------------------------
+
+struct Speed {
+  std::vector<double> quern;
+  std::vector<double> sharp;
+  std::vector<double> piscina;
+  std::vector<double> quern_trips;
+  std::vector<double> piscina_p50;
+};
+
+Speed measure_speed(client::Client& client, const PeerProcess& node, const Case& each) {
+  const File input = read_file(each.input);
+  Speed speed;
+  std::vector<double> ignored;
+  const auto ask = [&](const char* pool, int jobs) {
+    return node.ask(sharp_command("rate", each, {{"pool", pool}, {"jobs", jobs}, {"in_flight", kInFlight}}))
+        .value_or(0);
+  };
+  // warm, and how many fill a round
+  const auto jobs_for = [](double rate) { return std::max(kInFlight, static_cast<int>(rate * kRoundMs / 1e3)); };
+  const int quern_jobs = jobs_for(quern_rate(client, each, input, 2 * kInFlight, ignored));
+  const int sharp_jobs = jobs_for(ask("sharp", 2 * kInFlight));
+  const int piscina_jobs = jobs_for(ask("piscina", 2 * kInFlight));
+  for (int round = 0; round < kRounds; ++round) {
+    speed.quern.push_back(quern_rate(client, each, input, quern_jobs, speed.quern_trips));
+    speed.sharp.push_back(ask("sharp", sharp_jobs));
+    speed.piscina.push_back(ask("piscina", piscina_jobs));
+    speed.piscina_p50.push_back(node.ask(R"({"do":"p50"})").value_or(0));
+  }
+  return speed;
+}
+
+double median(std::vector<double> samples) { return percentile(samples, 0.5); }
+
+void print_header() {
+  fmt::print("{:<24} {:>29}   {:>17}   {:>6}   {:>17}   {:>15}   {:>15}  {}\n", "", "jobs/s", "p50 ms", "ratio",
+             "bytes", "SSIM", "PSNR", "bytes");
+  fmt::print("{:<24} {:>9} {:>9} {:>9}   {:>8} {:>8}   {:>6}   {:>8} {:>8}   {:>7} {:>7}   {:>7} {:>7}  {}\n", "",
+             "Quern", "sharp", "piscina", "Quern", "piscina", "", "Quern", "sharp", "Quern", "sharp", "Quern", "sharp",
+             "at equal SSIM");
+}
+
+double run_case(client::Client& client, const PeerProcess& node, const Case& each, const std::string& scratch) {
+  const Speed speed = measure_speed(client, node, each);
+  const Quality quality = measure_quality(client, node, each, scratch);
+  const double ratio = median(speed.quern) / median(speed.piscina);
+  fmt::print(
+      "{:<24} {:9.1f} {:9.1f} {:9.1f}   {:8.1f} {:8.1f}   {:6.2f}   {:8} {:8}   {:7.5f} {:7.5f}   {:7.2f} {:7.2f}  "
+      "{}\n",
+      label(each), median(speed.quern), median(speed.sharp), median(speed.piscina), median(speed.quern_trips),
+      median(speed.piscina_p50), ratio, quality.quern.bytes, quality.sharp.bytes, quality.quern.likeness.ssim,
+      quality.sharp.likeness.ssim, quality.quern.likeness.psnr, quality.sharp.likeness.psnr,
+      quality.bytes_ratio ? fmt::format("{:.3f} x", *quality.bytes_ratio) : "-");
+  std::fflush(stdout);
+  return ratio;
+}
+
+int run(const std::vector<std::string>& inputs) {
+  const bench::BenchServer server("[pool.image]\nmodules = ['image']\nworkers = 2\n");
+  client::Client client({.socket_path = server.socket_path()});
+  const PeerProcess node(std::vector<std::string>{"node", QUERN_PEERS "/sharp.js"});
+  std::string scratch = (std::filesystem::temp_directory_path() / "quern-images.XXXXXX").string();
+  if (::mkdtemp(scratch.data()) == nullptr) throw std::runtime_error("mkdtemp");
+  print_header();
+  double product = 0;
+  double worst = INFINITY;
+  int cases = 0;
+  for (const std::string& input : inputs) {
+    for (const auto& [width, height] : {std::pair(320, 240), std::pair(1200, 800)}) {
+      for (const char* format : {"webp", "jpeg", "png"}) {
+        const double ratio = run_case(client, node, {input, width, height, format}, scratch);
+        product += std::log(ratio);
+        worst = std::min(worst, ratio);
+        ++cases;
+      }
+    }
+  }
+  std::filesystem::remove_all(scratch);
+  fmt::print("\n{} cases: geometric mean {:.2f} x sharp in piscina, least {:.2f} x\n", cases, std::exp(product / cases),
+             worst);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    fmt::print("bench_images: give it pictures: scripts/bench images photo.jpg transparent.png picture.webp\n");
+    return 0;
+  }
+  bench::print_machine();
+  try {
+    return run({argv + 1, argv + argc});
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "bench_images: {}\n", error.what());
+    return 1;
+  }
+}
