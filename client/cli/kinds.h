@@ -19,6 +19,7 @@ class KindTable {
   [[nodiscard]] const boost::json::object* find(std::string_view kind) const;
   [[nodiscard]] std::vector<std::string> names() const;
 
+  // Of lists whose objects have many shapes, only these' names; print_kind tells all.
   void print_list() const;
   static void print_kind(const boost::json::object& kind);
 

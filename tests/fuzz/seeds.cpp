@@ -172,6 +172,9 @@ void job_bodies(const Corpus& corpus) {
   corpus.add("params",
              job_body(R"({"width":640,"quality":80.0,"sigma":1.5e1,"format":"png","salt":"12345678","strip":false})"));
   corpus.add("json", ipc::as_bytes(R"({"width":640,"note":"\u00e9\n","seed":-9223372036854775808,"gain":-0.5E-3})"));
+  corpus.add("lists",
+             ipc::as_bytes(R"({"outputs":[{"steps":[{"op":"blur","sigma":2,"kernel":[1,2]},{"op":"flip"}]}]})"));
+  corpus.add("twice-within", ipc::as_bytes(R"({"steps":[{"op":"flip"},{"op":"flip","op":"blur"}]})"));
   corpus.add("nested", ipc::as_bytes(R"({"width":[1,{"a":null}],"note":{}})"));
   corpus.add("twice", ipc::as_bytes(R"({"width":1,"width":2})"));
   corpus.add("misspelt", ipc::as_bytes(R"({"widht":1})"));

@@ -15,6 +15,8 @@ std::string_view type_name(ParamType type) {
     case ParamType::kInteger: return "integer";
     case ParamType::kNumber: return "number";
     case ParamType::kBoolean: return "boolean";
+    case ParamType::kNumbers: return "numbers";
+    case ParamType::kList: return "list";
   }
   return "unknown";
 }
@@ -25,6 +27,8 @@ json::value bound(double value) {
   if (std::nearbyint(value) == value && std::abs(value) <= kExactMax) return static_cast<std::int64_t>(value);
   return value;
 }
+
+json::array describe(const std::vector<ParamSpec>& specs);
 
 json::object describe(const ParamSpec& spec) {
   json::object object{
@@ -37,17 +41,28 @@ json::object describe(const ParamSpec& spec) {
     for (const std::string& choice : spec.choices) choices.emplace_back(choice);
     object["choices"] = std::move(choices);
   }
+  if (spec.type != ParamType::kList) return object;
+  json::array items;
+  for (const ObjectSpec& shape : spec.items) {
+    items.push_back(json::object{{"name", shape.name}, {"help", shape.help}, {"params", describe(shape.params)}});
+  }
+  object["items"] = std::move(items);
+  if (!spec.tag.empty()) object["tag"] = spec.tag;
   return object;
+}
+
+json::array describe(const std::vector<ParamSpec>& specs) {
+  json::array params;
+  for (const ParamSpec& spec : specs) params.push_back(describe(spec));
+  return params;
 }
 
 }  // namespace
 
 std::string describe(const Kind& kind, KindRole role) {
-  json::array params;
-  for (const ParamSpec& spec : kind.params) params.push_back(describe(spec));
   json::object object{{"name", kind.name},
                       {"summary", kind.summary},
-                      {"params", std::move(params)},
+                      {"params", describe(kind.params)},
                       {"input", json::object{{"parts_min", kind.input.parts_min},
                                              {"parts_max", kind.input.parts_max},
                                              {"help", kind.input.help}}},

@@ -3,6 +3,9 @@
 //     {"name","summary","params":[{"name","type","help","default","required","min","max","choices"}],
 //      "input":{"parts_min","parts_max","help"},"output","sensitive"}
 //
+// A parameter of type "list" also has "items":[{"name","help","params":[...]}], the shapes of its objects, and where
+// there are several, "tag": the objects' member that names the shape.
+//
 // A health kind also has "canary":true, so that lists can leave it out.
 #pragma once
 

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "worker/sdk/object.h"
+
 namespace quern::sdk {
 
 void Output::write(std::span<const std::byte> bytes) {
@@ -17,10 +19,12 @@ void Job::throw_if_cancelled() const {
   if (cancel_requested()) throw JobError(JobErrorCode::kCancelled, "the job stopped because it was asked to");
 }
 
-std::string_view Job::string(std::string_view param) const { return params().at(param).as_string(); }
-std::int64_t Job::integer(std::string_view param) const { return params().at(param).to_number<std::int64_t>(); }
-double Job::number(std::string_view param) const { return params().at(param).to_number<double>(); }
-bool Job::boolean(std::string_view param) const { return params().at(param).as_bool(); }
-bool Job::has(std::string_view param) const noexcept { return params().contains(param); }
+std::string_view Job::string(std::string_view param) const { return sdk::string(params(), param); }
+std::int64_t Job::integer(std::string_view param) const { return sdk::integer(params(), param); }
+double Job::number(std::string_view param) const { return sdk::number(params(), param); }
+bool Job::boolean(std::string_view param) const { return sdk::boolean(params(), param); }
+bool Job::has(std::string_view param) const noexcept { return sdk::has(params(), param); }
+std::vector<double> Job::numbers(std::string_view param) const { return sdk::numbers(params(), param); }
+const boost::json::array& Job::list(std::string_view param) const { return sdk::list(params(), param); }
 
 }  // namespace quern::sdk

@@ -17,6 +17,7 @@
 // the job again up to its `attempts`.
 #pragma once
 
+#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 #include <chrono>
@@ -38,25 +39,47 @@ namespace quern::sdk {
 
 // Raised when the layout of what crosses the shared-object boundary changes; the template refuses a
 // module built against another version.
-inline constexpr std::uint32_t kSdkVersion = 4;
+inline constexpr std::uint32_t kSdkVersion = 5;
 
 // ---- What a kind looks like --------------------------------------------------------------------
 
-enum class ParamType { kString, kInteger, kNumber, kBoolean };
+enum class ParamType {
+  kString,
+  kInteger,
+  kNumber,
+  kBoolean,
+  kNumbers,  // a list of numbers
+  kList,     // a list of objects, each with parameters of its own
+};
+
+struct ParamSpec;
+
+// What an object in a list looks like.
+struct ObjectSpec {
+  std::string name;  // "blur"; where a list has one shape, a word for messages: "output"
+  std::string help;  // one line
+  std::vector<ParamSpec> params;
+};
 
 // One parameter. The SDK checks each job's parameters against these before `run` is called: an
 // unknown name, a wrong type, a value out of range or not among `choices` is answered
 // `invalid_argument` with the field's name and what is allowed. Optional parameters that are absent
-// are filled in with `fallback` when it is not null, and are simply absent otherwise.
+// are filled in with `fallback` when it is not null, and are simply absent otherwise. Objects in
+// lists are checked and filled in alike; a field inside of them is named by its path,
+// "outputs[1].operations[0].sigma".
 struct ParamSpec {
   std::string name;
   ParamType type = ParamType::kString;
   std::string help;  // one line, shown by `quern kinds`
   boost::json::value fallback = nullptr;
   bool required = false;
-  std::optional<double> min{};  // inclusive; of the value, or of a string's length in bytes
+  std::optional<double> min{};  // inclusive; of the value, of a string's length in bytes, of a list's length
   std::optional<double> max{};
   std::vector<std::string> choices{};  // of a string; empty: any
+  // Of a kList: the shapes that its objects may have. Where there are several, each object says by its string
+  // member `tag` which one it is: {"op": "blur", "sigma": 2}.
+  std::vector<ObjectSpec> items{};
+  std::string tag{};
 };
 
 // How many input parts a kind takes, and what they are.
@@ -199,6 +222,8 @@ class Job {
   [[nodiscard]] double number(std::string_view param) const;
   [[nodiscard]] bool boolean(std::string_view param) const;
   [[nodiscard]] bool has(std::string_view param) const noexcept;
+  [[nodiscard]] std::vector<double> numbers(std::string_view param) const;
+  [[nodiscard]] const boost::json::array& list(std::string_view param) const;  // its objects: worker/sdk/object.h
 };
 
 }  // namespace quern::sdk

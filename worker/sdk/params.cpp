@@ -8,7 +8,7 @@
 #include <cmath>
 #include <utility>
 
-#include "worker/sdk/flat_object.h"
+#include "worker/sdk/params_json.h"
 
 namespace quern::sdk {
 namespace {
@@ -19,10 +19,35 @@ namespace json = boost::json;
   throw JobError(JobErrorCode::kInvalidArgument, message, std::string(field));
 }
 
+constexpr std::size_t kShownNameBytesMax = 64;  // of a name that a client made up
+
+// Where an object stands among the parameters. Written out only for an error.
+struct Place {
+  const Place* outer = nullptr;
+  std::string_view list{};  // empty: the parameters themselves
+  std::size_t index = 0;
+  std::string_view shape{};  // what the object is called; empty as long as that is not known
+};
+
+// "outputs[1].operations[0]"
+std::string path_of(const Place& place) {
+  if (place.list.empty()) return {};
+  const std::string outer = path_of(*place.outer);
+  return fmt::format("{}{}{}[{}]", outer, outer.empty() ? "" : ".", place.list, place.index);
+}
+
+// "outputs[1].operations[0].sigma"
+std::string path_of(const Place& place, std::string_view name) {
+  const std::string object = path_of(place);
+  return fmt::format("{}{}{}", object, object.empty() ? "" : ".", name.substr(0, kShownNameBytesMax));
+}
+
+bool is_list(const ParamSpec& spec) { return spec.type == ParamType::kNumbers || spec.type == ParamType::kList; }
+
 // The value in a message. Free text is not repeated there: it may be a stored hash, and messages are logged.
 std::string show(const ParamSpec& spec, const json::value& value) {
   if (value.is_object()) return "an object";
-  if (value.is_array()) return "a list";
+  if (value.is_array()) return is_list(spec) ? fmt::format("{}", value.get_array().size()) : "a list";
   if (value.is_double()) return fmt::format("{}", value.get_double());  // 80.5; JSON's writer says 8.05E1
   if (!value.is_string()) return json::serialize(value);
   const json::string& text = value.get_string();
@@ -30,8 +55,9 @@ std::string show(const ParamSpec& spec, const json::value& value) {
   return text.size() > 40 ? "a longer string" : json::serialize(value);
 }
 
-[[noreturn]] void refuse_value(const ParamSpec& spec, const json::value& value) {
-  refuse(fmt::format("{} must be {} (got {})", spec.name, describe_allowed(spec), show(spec, value)), spec.name);
+[[noreturn]] void refuse_value(const Place& place, const ParamSpec& spec, const json::value& value) {
+  const std::string path = path_of(place, spec.name);
+  refuse(fmt::format("{} must be {} (got {})", path, describe_allowed(spec), show(spec, value)), path);
 }
 
 std::string_view type_words(ParamType type) {
@@ -40,6 +66,8 @@ std::string_view type_words(ParamType type) {
     case ParamType::kInteger: return "a whole number";
     case ParamType::kNumber: return "a number";
     case ParamType::kBoolean: return "true or false";
+    case ParamType::kNumbers: return "a list of numbers";
+    case ParamType::kList: return "a list of objects";
   }
   return "a value";
 }
@@ -59,6 +87,8 @@ bool has_type(ParamType type, const json::value& value) {
     case ParamType::kInteger: return integral(value);
     case ParamType::kNumber: return value.is_number();
     case ParamType::kBoolean: return value.is_bool();
+    case ParamType::kNumbers:
+    case ParamType::kList: return value.is_array();
   }
   return false;
 }
@@ -67,6 +97,8 @@ bool in_range(const ParamSpec& spec, const json::value& value) {
   double measure = 0;
   if (value.is_string()) {
     measure = static_cast<double>(value.get_string().size());
+  } else if (value.is_array()) {
+    measure = static_cast<double>(value.get_array().size());
   } else if (value.is_number()) {
     measure = value.to_number<double>();
   } else {
@@ -94,25 +126,107 @@ std::size_t difference(std::string_view a, std::string_view b) {
   return row.back();
 }
 
-[[noreturn]] void refuse_name(std::span<const ParamSpec> specs, std::string_view given) {
-  const std::string shown(given.substr(0, 64));
+// The known name that `given` is a typing error of, or an empty one.
+template <class Spec>
+std::string_view nearest_name(std::span<const Spec> specs, std::string_view given) {
   const auto nearest =
-      std::ranges::min_element(specs, {}, [&](const ParamSpec& spec) { return difference(shown, spec.name); });
-  if (nearest != specs.end() && difference(shown, nearest->name) <= 2) {
-    refuse(fmt::format("there is no parameter '{}'; did you mean '{}'?", shown, nearest->name), shown);
-  }
+      std::ranges::min_element(specs, {}, [&](const Spec& spec) { return difference(given, spec.name); });
+  return nearest != specs.end() && difference(given, nearest->name) <= 2 ? nearest->name : std::string_view();
+}
+
+template <class Spec>
+std::string joined_names(std::span<const Spec> specs) {
   std::vector<std::string_view> names;
-  for (const ParamSpec& spec : specs) names.emplace_back(spec.name);
-  refuse(names.empty() ? fmt::format("there is no parameter '{}'; this kind takes none", shown)
-                       : fmt::format("there is no parameter '{}'; this kind takes {}", shown, fmt::join(names, ", ")),
-         shown);
+  for (const Spec& spec : specs) names.emplace_back(spec.name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+[[noreturn]] void refuse_name(const Place& place, std::span<const ParamSpec> specs, std::string_view given) {
+  const std::string path = path_of(place, given);
+  const auto nearest = nearest_name(specs, given.substr(0, kShownNameBytesMax));
+  if (!nearest.empty()) refuse(fmt::format("there is no parameter '{}'; did you mean '{}'?", path, nearest), path);
+  refuse(fmt::format("there is no parameter '{}'; {} takes {}", path, place.shape,
+                     specs.empty() ? "none" : joined_names(specs)),
+         path);
 }
 
 json::object parse(std::string_view text, const json::storage_ptr& storage) {
   if (text.size() > kParamsBytesMax)
     refuse("params must be at most 64 KiB of JSON; send data as input parts", "params");
   if (text.empty()) return json::object(storage);
-  return parse_flat_object(text, storage);
+  return parse_params(text, storage);
+}
+
+void check_object(json::object& object, std::span<const ParamSpec> specs, std::string_view tag, const Place& place);
+
+// Of the shapes in a list, the one that this object says it has.
+const ObjectSpec& shape_of(const json::object& object, const ParamSpec& spec, const Place& place) {
+  if (spec.tag.empty()) return spec.items.front();
+  const std::span<const ObjectSpec> shapes = spec.items;
+  const std::string path = path_of(place, spec.tag);
+  const json::value* tag = object.if_contains(spec.tag);
+  if (tag == nullptr) refuse(fmt::format("{} is required: one of {}", path, joined_names(shapes)), path);
+  const std::string_view word = tag->is_string() ? std::string_view(tag->get_string()) : std::string_view();
+  const auto shape = std::ranges::find(shapes, word, &ObjectSpec::name);
+  if (shape != shapes.end()) return *shape;
+  const ParamSpec words{.name = spec.tag, .help = "", .choices = {"any of them"}};  // for show() to repeat it
+  const auto nearest = nearest_name(shapes, word.substr(0, kShownNameBytesMax));
+  if (!nearest.empty()) {
+    refuse(fmt::format("{} can't be {}; did you mean '{}'?", path, show(words, *tag), nearest), path);
+  }
+  refuse(fmt::format("{} must be one of {} (got {})", path, joined_names(shapes), show(words, *tag)), path);
+}
+
+void check_list(json::array& list, const ParamSpec& spec, const Place& outer) {
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    Place place{.outer = &outer, .list = spec.name, .index = i};
+    if (!list[i].is_object()) {
+      const std::string got = list[i].is_array() ? "a list" : show(spec, list[i]);
+      refuse(fmt::format("{} must be an object (got {})", path_of(place), got), path_of(place));
+    }
+    json::object& object = list[i].get_object();
+    const ObjectSpec& shape = shape_of(object, spec, place);
+    place.shape = shape.name;
+    check_object(object, shape.params, spec.tag, place);
+  }
+}
+
+void check_numbers(const json::array& list, const ParamSpec& spec, const Place& outer) {
+  const ParamSpec each{.name = spec.name, .type = ParamType::kNumber, .help = ""};
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (list[i].is_number() && in_range(each, list[i])) continue;
+    const std::string path = path_of({.outer = &outer, .list = spec.name, .index = i});
+    refuse(fmt::format("{} must be a number (got {})", path, show(each, list[i])), path);
+  }
+}
+
+void check_value(json::value& value, const ParamSpec& spec, const Place& place) {
+  if (!has_type(spec.type, value) || !in_range(spec, value)) refuse_value(place, spec, value);
+  if (spec.type == ParamType::kString && !is_choice(spec, value)) refuse_value(place, spec, value);
+  if (spec.type == ParamType::kInteger && value.is_double()) value = static_cast<std::int64_t>(value.get_double());
+  if (spec.type == ParamType::kNumbers) check_numbers(value.get_array(), spec, place);
+  if (spec.type == ParamType::kList) check_list(value.get_array(), spec, place);
+}
+
+// `tag`: the member that named the object's shape, or empty.
+void check_object(json::object& object, std::span<const ParamSpec> specs, std::string_view tag, const Place& place) {
+  for (auto& [key, value] : object) {
+    const std::string_view given = key;
+    if (!tag.empty() && given == tag) continue;
+    const auto spec = std::ranges::find(specs, given, &ParamSpec::name);
+    if (spec == specs.end()) refuse_name(place, specs, given);
+    check_value(value, *spec, place);
+  }
+  for (const ParamSpec& spec : specs) {
+    if (object.contains(spec.name)) continue;
+    if (spec.required) {
+      const std::string path = path_of(place, spec.name);
+      refuse(fmt::format("{} is required: {}", path, describe_allowed(spec)), path);
+    }
+    if (spec.fallback.is_null()) continue;
+    json::value& filled = object.emplace(spec.name, spec.fallback).first->value();
+    if (spec.type == ParamType::kList) check_list(filled.get_array(), spec, place);  // its objects have fallbacks too
+  }
 }
 
 }  // namespace
@@ -121,6 +235,7 @@ std::string describe_allowed(const ParamSpec& spec) {
   if (!spec.choices.empty()) return fmt::format("one of {}", fmt::join(spec.choices, ", "));
   std::string words(type_words(spec.type));
   if (spec.type == ParamType::kString && (spec.min || spec.max)) words += " with a length in bytes";
+  if (is_list(spec) && (spec.min || spec.max)) words += " with a length";
   if (spec.min && spec.max) {
     words += fmt::format(" between {} and {}", *spec.min, *spec.max);
   } else if (spec.min) {
@@ -133,19 +248,7 @@ std::string describe_allowed(const ParamSpec& spec) {
 
 json::object check_params(std::span<const ParamSpec> specs, std::string_view text, const json::storage_ptr& storage) {
   json::object params = parse(text, storage);
-  for (auto& [key, value] : params) {
-    const std::string_view given = key;
-    const auto spec = std::ranges::find(specs, given, &ParamSpec::name);
-    if (spec == specs.end()) refuse_name(specs, given);
-    if (!has_type(spec->type, value) || !in_range(*spec, value)) refuse_value(*spec, value);
-    if (spec->type == ParamType::kString && !is_choice(*spec, value)) refuse_value(*spec, value);
-    if (spec->type == ParamType::kInteger && value.is_double()) value = static_cast<std::int64_t>(value.get_double());
-  }
-  for (const ParamSpec& spec : specs) {
-    if (params.contains(spec.name)) continue;
-    if (spec.required) refuse(fmt::format("{} is required: {}", spec.name, describe_allowed(spec)), spec.name);
-    if (!spec.fallback.is_null()) params.emplace(spec.name, spec.fallback);
-  }
+  check_object(params, specs, {}, {.shape = "this kind"});
   return params;
 }
 

@@ -1,8 +1,8 @@
 // Checking a job's parameters against its kind's ParamSpecs, before the module sees them.
 //
 // Whatever the client wrote, the result holds only known names with values of the right type and
-// range, and every fallback filled in. Everything else is JobError(kInvalidArgument) naming the field
-// and what is allowed.
+// range, and every fallback filled in; so do the objects in its lists, as deep as the specs go. Everything
+// else is JobError(kInvalidArgument) naming the field, by its path, and what is allowed.
 #pragma once
 
 #include <boost/json/object.hpp>
@@ -18,7 +18,7 @@ namespace quern::sdk {
 // Parameters are small: a document above this is refused before it is parsed.
 inline constexpr std::size_t kParamsBytesMax = 64U << 10;
 
-// `text` is a JSON object, or empty for none; a name that stands twice is refused. The object's memory
+// `text` is a JSON object, or empty for none; a name that stands twice in an object is refused. The object's memory
 // comes from `storage`.
 [[nodiscard]] boost::json::object check_params(std::span<const ParamSpec> specs, std::string_view text,
                                                const boost::json::storage_ptr& storage);

@@ -20,6 +20,8 @@ KindTable kinds() {
      "params":[{"name":"width","type":"integer","help":"","required":false},
                {"name":"sharpen_by","type":"number","help":"","required":false},
                {"name":"format","type":"string","help":"","required":false,"choices":["webp","jpeg"]},
+               {"name":"operations","type":"list","help":"","required":false,"items":[]},
+               {"name":"kernel","type":"numbers","help":"","required":false},
                {"name":"rotate","type":"boolean","help":"","required":false,"default":true},
                {"name":"priority","type":"integer","help":"the kind's own","required":false}],
      "input":{"parts_min":1,"parts_max":2,"help":"a picture"}},
@@ -45,6 +47,12 @@ TEST(RunArguments, AreTypedAsTheKindSays) {
   EXPECT_THAT(params_of({"image.resize", "--width", "3.5", "a.jpg"}), HasSubstr("(got '3.5')"));
   EXPECT_THAT(params_of({"image.resize", "a.jpg", "--width"}), HasSubstr("--width needs a value"));
   EXPECT_THAT(params_of({"image.resize", "--width", "1", "--width", "2"}), HasSubstr("given twice"));
+}
+
+TEST(RunArguments, ThatAreListsAreJson) {
+  EXPECT_EQ(params_of({"image.resize", "--operations", R"([{"op":"blur"}])", "--kernel=[1, 2]", "a.jpg"}),
+            R"({"operations":[{"op":"blur"}],"kernel":[1,2]})");
+  EXPECT_THAT(params_of({"image.resize", "--operations", "blur", "a.jpg"}), HasSubstr("--operations must be JSON"));
 }
 
 TEST(RunArguments, SayYesAndNoInManyWays) {

@@ -29,6 +29,29 @@ TEST(Describe, AKindIsOneJsonObject) {
       {"name": "gap", "type": "number", "help": "in mm", "required": false, "min": 0.25}]})"));
 }
 
+TEST(Describe, AListHasTheShapesOfItsObjects) {
+  const Kind kind{
+      .name = "mill.run",
+      .summary = "",
+      .params = {{.name = "steps",
+                  .type = ParamType::kList,
+                  .help = "in order",
+                  .max = 9,
+                  .items = {{.name = "grind",
+                             .help = "Grinds",
+                             .params = {{.name = "gaps", .type = ParamType::kNumbers, .help = "", .min = 1}}},
+                            {.name = "sift", .help = "Sifts", .params = {}}},
+                  .tag = "do"}},
+      .input = {},
+      .output = "",
+      .run = {}};
+  EXPECT_EQ(boost::json::parse(describe(kind)).at("params"), boost::json::parse(R"([
+    {"name": "steps", "type": "list", "help": "in order", "required": false, "max": 9, "tag": "do", "items": [
+      {"name": "grind", "help": "Grinds", "params": [
+        {"name": "gaps", "type": "numbers", "help": "", "required": false, "min": 1}]},
+      {"name": "sift", "help": "Sifts", "params": []}]}])"));
+}
+
 TEST(Describe, AHealthKindIsMarkedAndNoOtherIs) {
   Kind kind;
   kind.name = "health.mill";

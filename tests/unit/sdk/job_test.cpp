@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 
 #include "tests/unit/sdk/fake_job.h"
+#include "worker/sdk/object.h"
 
 namespace quern::sdk {
 namespace {
+
+namespace json = boost::json;
 
 Kind kind_with(std::function<void(Job&)> run) {
   return {.name = "test.kind",
@@ -14,6 +17,15 @@ Kind kind_with(std::function<void(Job&)> run) {
                      {.name = "count", .type = ParamType::kInteger, .help = "", .fallback = 3},
                      {.name = "ratio", .type = ParamType::kNumber, .help = "", .fallback = 0.5},
                      {.name = "loud", .type = ParamType::kBoolean, .help = "", .fallback = true},
+                     {.name = "weights", .type = ParamType::kNumbers, .help = "", .fallback = {1, 0.5}},
+                     {.name = "steps",
+                      .type = ParamType::kList,
+                      .help = "",
+                      .fallback = json::array{json::object{{"mm", 3}}},
+                      .items = {{.name = "a step",
+                                 .help = "",
+                                 .params = {{.name = "mm", .type = ParamType::kInteger, .help = ""},
+                                            {.name = "by", .help = "", .fallback = "hand"}}}}},
                      {.name = "absent", .help = ""}},
           .input = {},
           .output = "",
@@ -29,6 +41,10 @@ TEST(Job, ParametersAreReadByTheirType) {
     EXPECT_TRUE(job.boolean("loud"));
     EXPECT_TRUE(job.has("text"));
     EXPECT_FALSE(job.has("absent"));
+    EXPECT_THAT(job.numbers("weights"), testing::ElementsAre(1, 0.5));
+    const json::object& step = job.list("steps").at(0).as_object();
+    EXPECT_EQ(integer(step, "mm"), 3);
+    EXPECT_EQ(string(step, "by"), "hand");
   });
   FakeJob(kind).run();
 }
