@@ -19,6 +19,17 @@ cv::Mat without_opaque_alpha(const cv::Mat& picture) {
   return solid;
 }
 
+bool is_grey(const cv::Mat& picture) {
+  const int channels = picture.channels();
+  for (int y = 0; y < picture.rows; ++y) {
+    const std::uint8_t* row = picture.ptr(y);
+    for (int x = 0; x < picture.cols; ++x, row += channels) {
+      if (row[0] != row[1] || row[1] != row[2]) return false;
+    }
+  }
+  return true;
+}
+
 cv::Mat flatten(const cv::Mat& picture, Color background) {
   if (picture.channels() != 4) return picture;
   cv::Mat out(picture.rows, picture.cols, CV_8UC3);

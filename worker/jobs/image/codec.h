@@ -143,6 +143,9 @@ class Encoder {
   virtual void finish(sdk::Output& output) = 0;
 };
 
+// How the encoder would have its pictures, so that nothing is converted twice; nothing: RGB.
+[[nodiscard]] std::optional<YuvLayout> preferred_layout(const EncodeOptions& options);
+
 [[nodiscard]] std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job);
 
 }  // namespace quern::image

@@ -38,6 +38,14 @@ struct YuvPicture {
   [[nodiscard]] cv::Size size() const { return planes[0].size(); }
 };
 
+// How luma and chroma are laid out.
+struct YuvLayout {
+  YuvPicture::Range range{};
+  int shift_x = 0;
+  int shift_y = 0;
+  friend bool operator==(const YuvLayout&, const YuvLayout&) = default;
+};
+
 using Picture = std::variant<cv::Mat, YuvPicture>;
 
 [[nodiscard]] cv::Size size_of(const Picture& picture);

@@ -18,13 +18,6 @@ namespace quern::image {
 // RGB or RGBA, as it comes.
 [[nodiscard]] cv::Mat resample(const cv::Mat& picture, const Resize& resize, const sdk::Job& job);
 
-// How luma and chroma are laid out.
-struct YuvLayout {
-  YuvPicture::Range range{};
-  int shift_x = 0;
-  int shift_y = 0;
-  friend bool operator==(const YuvLayout&, const YuvLayout&) = default;
-};
 // Each plane is scaled from its own samples to the layout's: chroma never becomes as large as luma on the way. The
 // picture must have no alpha.
 [[nodiscard]] YuvPicture resample(const YuvPicture& picture, const Resize& resize, YuvLayout layout,

@@ -95,14 +95,14 @@ Picture pad(const Picture& picture, const Plan& plan, const ResizeRequest& reque
 
 // Crops that look at the picture: all of it is scaled, and turned, before the place is known.
 Picture resize_by_strategy(const Source& source, const ResizeRequest& request, const Plan& plan, Strategy strategy,
-                           const sdk::Job& job) {
+                           std::optional<cv::Point>& place, const sdk::Job& job) {
   const Plan stored = lies(source.orientation) ? image::turned(plan) : plan;
   const Resize whole{.from = {{0, 0}, source.decoded}, .to = cv_size(stored.scaled), .kernel = request.kernel};
   const cv::Mat scaled = to_rgb(upright(resample_any(source.picture, whole, {}, job), source.orientation));
   const cv::Size canvas = cv_size(plan.canvas);
   const cv::Size cut(std::min(scaled.cols, canvas.width), std::min(scaled.rows, canvas.height));
-  const cv::Point at = strategy == Strategy::kEntropy ? find_entropy(scaled, cut) : find_attention(scaled, cut);
-  return pad(scaled(cv::Rect(at, cut)).clone(), plan, request);
+  if (!place) place = strategy == Strategy::kEntropy ? find_entropy(scaled, cut) : find_attention(scaled, cut);
+  return pad(scaled(cv::Rect(*place, cut)).clone(), plan, request);
 }
 
 }  // namespace
@@ -136,11 +136,11 @@ cv::Rect needed_region(const ResizeRequest& request, Size stored, int orientatio
 }
 
 Picture resize(const Source& source, const ResizeRequest& request, std::optional<YuvLayout> layout,
-               const sdk::Job& job) {
+               std::optional<cv::Point>& place, const sdk::Job& job) {
   const Plan plan = plan_of(request, turned(source.whole, source.orientation));
   if (const auto* strategy = std::get_if<Strategy>(&request.position);
       strategy != nullptr && request.fit == Fit::kCover) {
-    return resize_by_strategy(source, request, plan, *strategy, job);
+    return resize_by_strategy(source, request, plan, *strategy, place, job);
   }
   const auto* asked = std::get_if<Gravity>(&request.position);
   const Gravity gravity = as_stored(asked != nullptr ? *asked : Gravity{}, source.orientation);

@@ -50,8 +50,9 @@ struct Source {
 [[nodiscard]] cv::Rect needed_region(const ResizeRequest& request, Size stored, int orientation);
 
 // Carries it out; the result is upright. With `layout` a YuvPicture stays one, as far as the request allows it.
+// `place` is where a Strategy cut the first frame: set then, and obeyed when it is set.
 [[nodiscard]] Picture resize(const Source& source, const ResizeRequest& request, std::optional<YuvLayout> layout,
-                             const sdk::Job& job);
+                             std::optional<cv::Point>& place, const sdk::Job& job);
 
 // Turns a picture stored with EXIF orientation `orientation` upright.
 [[nodiscard]] Picture upright(const Picture& picture, int orientation);

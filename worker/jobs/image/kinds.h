@@ -1,0 +1,11 @@
+// The module's kinds, a function each; image.cpp lists them.
+#pragma once
+
+#include "worker/sdk/job.h"
+
+namespace quern::image {
+
+[[nodiscard]] sdk::Kind resize_kind();
+[[nodiscard]] sdk::Kind process_kind();
+
+}  // namespace quern::image

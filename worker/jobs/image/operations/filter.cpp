@@ -1,0 +1,180 @@
+#include "worker/jobs/image/operations/filter.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
+
+#include "worker/jobs/image/operations/lab.h"
+#include "worker/jobs/image/operations/premultiplied.h"
+
+namespace quern::image {
+namespace {
+
+constexpr int kEdge = cv::BORDER_REPLICATE | cv::BORDER_ISOLATED;
+
+cv::Mat narrow_gaussian(const cv::Mat& picture, double sigma) {
+  cv::Mat out;
+  // 3.5 sigma each way: what is cut off of the bell is less than half a step of 8 bits
+  const int size = 2 * static_cast<int>(std::ceil(3.5 * sigma)) + 1;
+  cv::GaussianBlur(picture, out, {size, size}, sigma, sigma, kEdge);
+  return out;
+}
+
+// Averaging squares of `reduction` pixels and interpolating between their means is a blur itself; the rest of sigma is
+// done in between, on few pixels.
+cv::Mat gaussian(const cv::Mat& picture, double sigma) {
+  constexpr double kNarrowMax = 10;
+  if (sigma <= kNarrowMax) return narrow_gaussian(picture, sigma);
+  const double reduction = std::floor(sigma / (kNarrowMax / 2));
+  const cv::Size reduced(static_cast<int>(std::max(1.0, std::round(picture.cols / reduction))),
+                         static_cast<int>(std::max(1.0, std::round(picture.rows / reduction))));
+  cv::Mat small;
+  cv::resize(picture, small, reduced, 0, 0, cv::INTER_AREA);
+  // variances add: a box's is (n^2 - 1) / 12, the interpolation's n^2 / 6
+  const double variance = sigma * sigma - (reduction * reduction - 1) / 12 - reduction * reduction / 6;
+  cv::Mat out;
+  cv::resize(narrow_gaussian(small, std::sqrt(variance) / reduction), out, picture.size(), 0, 0, cv::INTER_LINEAR);
+  return out;
+}
+
+cv::Mat odd_square(int width) { return cv::getStructuringElement(cv::MORPH_RECT, {2 * width + 1, 2 * width + 1}); }
+
+// L* of each pixel, that of invisible ones as if they were like their visible neighbours: weighted by alpha before and
+// after the blur.
+cv::Mat lightness_lost(const cv::Mat& picture, double sigma, const sdk::Job& job) {
+  const int channels = picture.channels();
+  cv::Mat lightness(picture.size(), CV_32FC1);
+  cv::Mat alpha(channels == 4 ? picture.size() : cv::Size(), CV_32FC1);
+  for (int y = 0; y < picture.rows; ++y) {
+    job.throw_if_cancelled();
+    const auto* from = picture.ptr<std::uint8_t>(y);
+    auto* to = lightness.ptr<float>(y);
+    auto* weight = channels == 4 ? alpha.ptr<float>(y) : nullptr;
+    for (int x = 0; x < picture.cols; ++x, from += channels) {
+      to[x] = lab_of({from[0], from[1], from[2]}).l;
+      if (weight != nullptr) weight[x] = static_cast<float>(from[3]) / 255;
+    }
+  }
+  if (channels == 3) return lightness - narrow_gaussian(lightness, sigma);
+  job.throw_if_cancelled();
+  const cv::Mat weighted = narrow_gaussian(lightness.mul(alpha), sigma);
+  const cv::Mat weights = narrow_gaussian(alpha, sigma);
+  cv::Mat blurred;
+  cv::divide(weighted, cv::max(weights, 1e-6F), blurred);
+  return lightness - blurred;
+}
+
+float sharpened(float lost, const SharpenOptions& options) {
+  const auto x1 = static_cast<float>(options.x1);
+  const auto m1 = static_cast<float>(options.m1);
+  const auto m2 = static_cast<float>(options.m2);
+  float gain = lost * m1;
+  if (lost > x1) gain = x1 * m1 + (lost - x1) * m2;
+  if (lost < -x1) gain = -x1 * m1 + (lost + x1) * m2;
+  return std::clamp(gain, static_cast<float>(-options.y3), static_cast<float>(options.y2));
+}
+
+}  // namespace
+
+cv::Mat blur(const cv::Mat& picture) {
+  return with_premultiplied(picture, [](const cv::Mat& source) {
+    cv::Mat out;
+    cv::blur(source, out, {3, 3}, {-1, -1}, kEdge);
+    return out;
+  });
+}
+
+cv::Mat blur(const cv::Mat& picture, double sigma) {
+  return with_premultiplied(picture, [sigma](const cv::Mat& source) { return gaussian(source, sigma); });
+}
+
+cv::Mat median(const cv::Mat& picture, int size) {
+  constexpr int kDeepSizeMax = 5;  // OpenCV's wider ones take 8 bits only
+  return with_premultiplied(picture, [size](const cv::Mat& source) {
+    cv::Mat out;
+    if (source.depth() == CV_8U || size <= kDeepSizeMax) {
+      cv::medianBlur(source, out, size);
+      return out;
+    }
+    cv::Mat shallow;
+    source.convertTo(shallow, CV_8U, 1.0 / 257);
+    cv::medianBlur(shallow, out, size);
+    out.convertTo(out, CV_16U, 257);
+    return out;
+  });
+}
+
+cv::Mat sharpen(const cv::Mat& picture) {
+  ConvolutionKernel kernel{.width = 3, .height = 3, .weights = std::vector<double>(9, -1), .scale = 24};
+  kernel.weights[4] = 32;
+  return convolve(picture, kernel);
+}
+
+cv::Mat sharpen(const cv::Mat& picture, const SharpenOptions& options, const sdk::Job& job) {
+  constexpr double kSigmaMin = 0.1;  // below it a pixel's neighbours weigh nothing
+  const cv::Mat lost = lightness_lost(picture, std::max(options.sigma, kSigmaMin), job);
+  const int channels = picture.channels();
+  cv::Mat out(picture.size(), picture.type());
+  for (int y = 0; y < picture.rows; ++y) {
+    job.throw_if_cancelled();
+    const auto* from = picture.ptr<std::uint8_t>(y);
+    const auto* difference = lost.ptr<float>(y);
+    auto* to = out.ptr<std::uint8_t>(y);
+    for (int x = 0; x < picture.cols; ++x, from += channels, to += channels) {
+      Lab color = lab_of({from[0], from[1], from[2]});
+      color.l = std::clamp(color.l + sharpened(difference[x], options), 0.0F, 100.0F);
+      std::ranges::copy(rgb_of(color), to);
+      if (channels == 4) to[3] = from[3];
+    }
+  }
+  return out;
+}
+
+cv::Mat convolve(const cv::Mat& picture, const ConvolutionKernel& kernel) {
+  cv::Mat weights(kernel.height, kernel.width, CV_64FC1);
+  std::ranges::transform(kernel.weights, weights.begin<double>(), [&](double each) { return each / kernel.scale; });
+  const bool keeps_alpha = std::abs(cv::sum(weights)[0]) < 1e-9;
+  cv::Mat out;
+  if (picture.channels() == 3) {
+    cv::filter2D(picture, out, CV_8U, weights, {-1, -1}, kernel.offset, kEdge);
+    return out;
+  }
+  const cv::Mat source = premultiplied(picture);
+  cv::filter2D(source, out, CV_32F, weights, {-1, -1}, 0, kEdge);
+  cv::Mat result(picture.size(), CV_8UC4);
+  for (int y = 0; y < result.rows; ++y) {
+    const auto* from = out.ptr<cv::Vec4f>(y);
+    const auto* before = picture.ptr<cv::Vec4b>(y);
+    auto* to = result.ptr<cv::Vec4b>(y);
+    for (int x = 0; x < result.cols; ++x) {
+      const float alpha = keeps_alpha ? static_cast<float>(before[x][3]) * 257 : std::clamp(from[x][3], 0.0F, 65535.0F);
+      for (int c = 0; c < 3; ++c) {
+        const double color = alpha < 1 ? 0 : static_cast<double>(from[x][c]) * 255 / static_cast<double>(alpha);
+        to[x][c] = alpha < 1 ? std::uint8_t{0}
+                             : cv::saturate_cast<std::uint8_t>(std::clamp(color + kernel.offset, 0.0, 255.0));
+      }
+      to[x][3] = cv::saturate_cast<std::uint8_t>(alpha / 257);
+    }
+  }
+  return result;
+}
+
+cv::Mat dilate(const cv::Mat& picture, int width) {
+  return with_premultiplied(picture, [width](const cv::Mat& source) {
+    cv::Mat out;
+    cv::dilate(source, out, odd_square(width), {-1, -1}, 1, kEdge);
+    return out;
+  });
+}
+
+cv::Mat erode(const cv::Mat& picture, int width) {
+  return with_premultiplied(picture, [width](const cv::Mat& source) {
+    cv::Mat out;
+    cv::erode(source, out, odd_square(width), {-1, -1}, 1, kEdge);
+    return out;
+  });
+}
+
+}  // namespace quern::image

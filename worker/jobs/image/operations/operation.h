@@ -1,0 +1,88 @@
+// What can be done to a picture between decoding and encoding. This folder's job, and its door.
+//
+//     operation.h          Operation, and the table of all of them: names, parameters, help, how each is made
+//     arguments.h          one operation's checked parameters, as its maker reads them
+//     geometry.h           extract, extend, trim, rotate, flip, flop
+//     filter.h             blur, sharpen, median, convolve, dilate, erode
+//     tone.h, lab.h        greyscale, tint, modulate, gamma, negate, normalise, clahe, linear, recomb, threshold
+//     channel.h            flatten, unflatten, ensure_alpha, remove_alpha, extract_channel, bandbool, boolean
+//     composite.h, blend.h composite
+//     X_operations.cpp     a family's rows of the table, on top of its pure functions
+//     resize_operation.h   resize
+//
+// Pictures are cv::Mat, CV_8UC3 (R,G,B) or CV_8UC4 (R,G,B,A, not premultiplied), sRGB, never empty. Where a filter
+// mixes pixels, alpha is premultiplied, so that the colour of invisible pixels never shows. A picture may share its
+// pixels with another: functions make new ones and leave their arguments alone.
+//
+// Operations are applied in the order in which they were given.
+#pragma once
+
+#include <boost/json/array.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <opencv2/core/mat.hpp>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "worker/sdk/job.h"
+
+namespace quern::image {
+
+class Arguments;
+
+// What no picture may exceed, whatever an operation asks for.
+struct Limits {
+  std::int64_t side_max = 16'383;  // what WebP can hold
+  std::int64_t pixels_max = 268'402'689;
+};
+
+struct Context {
+  const sdk::Job& job;  // polled
+  Limits limits{};
+  // The job's input parts as pictures, for operations that take a second one: [1] is the second part. [0] is never
+  // asked for.
+  std::span<const cv::Mat> inputs{};
+};
+
+// One operation of one output. It is applied to each frame of an animation; what it decides by looking at pixels (where
+// to trim) it decides at the first one, and keeps.
+//
+// Throws sdk::JobError that names the parameter at fault by its path.
+class Operation {
+ public:
+  Operation() = default;
+  Operation(const Operation&) = delete;
+  Operation& operator=(const Operation&) = delete;
+  virtual ~Operation() = default;
+
+  [[nodiscard]] virtual cv::Mat apply(cv::Mat picture, Context& context) = 0;
+};
+
+using Operations = std::vector<std::unique_ptr<Operation>>;
+
+// A row of the table.
+struct OperationKind {
+  sdk::ObjectSpec spec;
+  std::function<std::unique_ptr<Operation>(const Arguments&)> make;
+};
+
+// All there are, in the order in which help lists them.
+[[nodiscard]] const std::vector<OperationKind>& operation_kinds();
+[[nodiscard]] std::vector<sdk::ObjectSpec> operation_specs();
+// A kind's parameter "operations".
+[[nodiscard]] sdk::ParamSpec operations_param();
+
+// From checked parameters. `path` is where the list stands: "operations", "outputs[1].operations".
+[[nodiscard]] Operations make_operations(const boost::json::array& list, std::string_view path);
+
+[[nodiscard]] cv::Mat apply_all(Operations& operations, cv::Mat picture, Context& context);
+
+// An operation that keeps nothing from frame to frame.
+[[nodiscard]] std::unique_ptr<Operation> stateless(std::function<cv::Mat(const cv::Mat&, Context&)> apply);
+
+// Throws kTooLarge for a picture that an operation would make larger than the limits. Asked before it is allocated.
+void check_size(std::int64_t width, std::int64_t height, const Limits& limits, std::string_view field);
+
+}  // namespace quern::image

@@ -1,0 +1,267 @@
+#include "worker/jobs/image/render.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "worker/jobs/image/alpha.h"
+#include "worker/jobs/image/encode_params.h"
+#include "worker/jobs/image/operations/resize_operation.h"
+#include "worker/jobs/image/yuv.h"
+#include "worker/sdk/object.h"
+
+namespace quern::image {
+namespace {
+
+Size upright_size(Size stored, int orientation) {
+  return orientation >= 5 ? Size{stored.height, stored.width} : stored;
+}
+
+ResizeOperation* leading_resize(const Operations& operations) {
+  return operations.empty() ? nullptr : dynamic_cast<ResizeOperation*>(operations.front().get());
+}
+
+bool can_animate(Format format) { return format == Format::kGif || format == Format::kWebp; }
+bool can_be_transparent(Format format) { return format != Format::kJpeg; }
+
+// One output in the making.
+struct Track {
+  Output& output;
+  EncodeOptions options;
+  std::unique_ptr<Encoder> encoder;
+  Color under{};  // transparent pixels, where the format has none
+};
+
+class Rendering {
+ public:
+  Rendering(sdk::Job& job, const InputOptions& input, Operations& shared, std::vector<Output>& outputs)
+      : job_(job), input_(input), shared_(shared), outputs_(outputs), decoder_(open_input(job.input(), input, job)) {
+    const Header& header = decoder_->header();
+    stored_ = {header.width, header.height};
+    orientation_ = input.auto_orient ? header.orientation : 1;
+  }
+
+  void run() {
+    const bool animated = prepare_tracks();
+    const DecodeOptions options = decode_options();
+    const std::uint32_t frames = animated ? decoder_->header().frames : 1;
+    const std::uint64_t steps = std::uint64_t{frames} * (1 + tracks_.size());
+    std::uint64_t step = 0;
+    for (std::uint32_t i = 0; i < frames; ++i) {
+      const Frame frame = decoder_->next(options);
+      job_.progress(++step, steps, "resampling");
+      render_frame(frame, options, i == 0);
+      job_.progress(step += tracks_.size(), steps, "encoding");
+    }
+    for (Track& track : tracks_) {
+      job_.throw_if_cancelled();
+      track.encoder->finish(job_.output(track.output.name));
+    }
+  }
+
+ private:
+  // Whether any of them is an animation.
+  bool prepare_tracks() {
+    const Header& header = decoder_->header();
+    bool animated = false;
+    for (Output& output : outputs_) {
+      EncodeOptions options = encode_options(output.params, header, header.alpha);
+      if (input_.animated && header.frames > 1 && can_animate(options.format)) {
+        options.frames = header.frames;
+        animated = true;
+      }
+      Track track{.output = output, .options = std::move(options), .encoder = {}};
+      if (const ResizeOperation* resize = leading_resize(output.operations)) {
+        track.under = resize->request().background.value_or(Color{});
+      }
+      tracks_.push_back(std::move(track));
+    }
+    return animated;
+  }
+
+  // The resizes that all of the picture's ways begin with; none if one of them begins otherwise.
+  [[nodiscard]] std::vector<ResizeOperation*> leading_resizes() const {
+    std::vector<ResizeOperation*> resizes;
+    if (!shared_.empty()) {
+      resizes.push_back(leading_resize(shared_));
+    } else {
+      for (const Track& track : tracks_) resizes.push_back(leading_resize(track.output.operations));
+    }
+    if (std::ranges::find(resizes, nullptr) != resizes.end()) resizes.clear();
+    return resizes;
+  }
+
+  [[nodiscard]] DecodeOptions decode_options() const {
+    const std::vector<ResizeOperation*> resizes = leading_resizes();
+    if (resizes.empty()) return {};
+    DecodeOptions options{.shrink = 8, .yuv_welcome = true};
+    for (const ResizeOperation* resize : resizes) {
+      const Plan upright = plan_of(resize->request(), upright_size(stored_, orientation_));
+      const Plan plan = orientation_ >= 5 ? turned(upright) : upright;
+      options.shrink = std::min(options.shrink, shrink_on_load(stored_, plan));
+      options.region |= needed_region(resize->request(), stored_, orientation_);
+    }
+    if (decoder_->header().format != Format::kJpeg) options.shrink = 1;
+    return options;
+  }
+
+  void render_frame(const Frame& frame, const DecodeOptions& options, bool is_first) {
+    const double shrink = options.shrink;
+    const Source source{.picture = frame.picture,
+                        .whole = stored_,
+                        .decoded = {stored_.width / shrink, stored_.height / shrink},
+                        .offset = frame.offset,
+                        .orientation = orientation_};
+    std::optional<cv::Mat> shared;
+    if (!shared_.empty() || leading_resizes().empty()) shared = shared_picture(source);
+    for (Track& track : tracks_) {
+      if (!is_first && track.options.frames == 1) continue;
+      job_.throw_if_cancelled();
+      encode(track, shared ? after_shared(*shared, track) : straight_from(source, track), frame.delay_ms);
+    }
+  }
+
+  // What all outputs begin with.
+  cv::Mat shared_picture(const Source& source) {
+    Context context = context_for();
+    ResizeOperation* resize = leading_resize(shared_);
+    cv::Mat picture = resize != nullptr ? to_rgb(resize->apply(source, {}, job_))
+                                        : to_rgb(upright(source.picture, source.orientation));
+    return apply_from(shared_, resize != nullptr ? 1 : 0, std::move(picture), context);
+  }
+
+  Picture after_shared(const cv::Mat& shared, Track& track) {
+    Context context = context_for();
+    return apply_all(track.output.operations, shared, context);
+  }
+
+  Picture straight_from(const Source& source, Track& track) {
+    ResizeOperation* resize = leading_resize(track.output.operations);
+    const bool is_all = track.output.operations.size() == 1;
+    Picture picture = resize->apply(source, is_all ? preferred_layout(track.options) : std::nullopt, job_);
+    if (is_all) return picture;
+    Context context = context_for();
+    return apply_from(track.output.operations, 1, to_rgb(picture), context);
+  }
+
+  cv::Mat apply_from(Operations& operations, std::size_t first, cv::Mat picture, Context& context) const {
+    for (std::size_t i = first; i < operations.size(); ++i) {
+      job_.throw_if_cancelled();
+      picture = operations[i]->apply(std::move(picture), context);
+    }
+    return picture;
+  }
+
+  void encode(Track& track, Picture picture, std::uint32_t delay_ms) {
+    if (auto* rgb = std::get_if<cv::Mat>(&picture)) {
+      if (track.options.frames == 1) *rgb = without_opaque_alpha(*rgb);
+      if (!can_be_transparent(track.options.format)) *rgb = flatten(*rgb, track.under);
+      track.options.grey = track.options.frames == 1 && is_grey(*rgb);
+    }
+    if (!track.encoder) track.encoder = make_encoder(track.options, job_);
+    track.encoder->add({.picture = std::move(picture), .delay_ms = delay_ms});
+  }
+
+  Context context_for() { return {.job = job_, .inputs = other_pictures()}; }
+
+  // Decoded when an operation first asks; each once.
+  std::span<const cv::Mat> other_pictures() {
+    if (others_.size() == job_.inputs().size()) return others_;
+    others_.resize(job_.inputs().size());
+    for (std::size_t i = 1; i < others_.size(); ++i) others_[i] = first_picture(job_.inputs()[i].bytes, input_, job_);
+    return others_;
+  }
+
+  sdk::Job& job_;
+  const InputOptions& input_;
+  Operations& shared_;
+  std::vector<Output>& outputs_;
+  std::unique_ptr<Decoder> decoder_;
+  Size stored_;
+  int orientation_ = 1;
+  std::vector<Track> tracks_{};
+  std::vector<cv::Mat> others_{};
+};
+
+}  // namespace
+
+std::unique_ptr<Decoder> open_input(Bytes bytes, const InputOptions& options, const sdk::Job& job) {
+  const auto refuse = [](const std::string& what, const char* limit, std::uint64_t most) {
+    throw sdk::JobError(sdk::JobErrorCode::kTooLarge,
+                        fmt::format("{}; at most {} are accepted ({})", what, most, limit), limit);
+  };
+  if (bytes.size() > options.bytes_max) {
+    refuse(fmt::format("the input has {} bytes", bytes.size()), "max_input_bytes", options.bytes_max);
+  }
+  auto decoder = open_decoder(bytes, options.fail_on, job);
+  const Header& header = decoder->header();
+  if (std::max(header.width, header.height) > options.side_max) {
+    refuse(fmt::format("the picture has {} x {} pixels", header.width, header.height), "max_input_side",
+           options.side_max);
+  }
+  const std::uint32_t frames = options.animated ? header.frames : 1;
+  if (frames > options.frames_max)
+    refuse(fmt::format("the animation has {} frames", frames), "max_input_frames", options.frames_max);
+  // 2^32 * 2^32 would not fit, but no side is that long here
+  const double pixels = static_cast<double>(header.width) * header.height * frames;
+  if (pixels > static_cast<double>(options.pixels_max)) {
+    refuse(frames == 1
+               ? fmt::format("the picture has {} x {} pixels", header.width, header.height)
+               : fmt::format("the animation has {} frames of {} x {} pixels", frames, header.width, header.height),
+           "max_input_pixels", options.pixels_max);
+  }
+  return decoder;
+}
+
+cv::Mat first_picture(Bytes bytes, const InputOptions& options, const sdk::Job& job) {
+  const auto decoder = open_input(bytes, options, job);
+  const Frame frame = decoder->next({});
+  return to_rgb(upright(frame.picture, options.auto_orient ? decoder->header().orientation : 1));
+}
+
+void render(sdk::Job& job, const InputOptions& input, Operations& shared, std::vector<Output>& outputs) {
+  Rendering(job, input, shared, outputs).run();
+}
+
+std::vector<sdk::ParamSpec> input_specs() {
+  using sdk::ParamType;
+  constexpr std::int64_t kPixels = 268'402'689;  // 16383 squared, as sharp's limitInputPixels
+  const auto whole = [](const char* name, const char* help, std::int64_t fallback, double max) {
+    return sdk::ParamSpec{
+        .name = name, .type = ParamType::kInteger, .help = help, .fallback = fallback, .min = 1, .max = max};
+  };
+  return {{.name = "auto_orient", .type = ParamType::kBoolean, .help = "turn upright as EXIF says", .fallback = true},
+          {.name = "animated",
+           .type = ParamType::kBoolean,
+           .help = "keep all frames of an animation, where the result's format can",
+           .fallback = true},
+          {.name = "fail_on",
+           .help = "how damaged an input is refused",
+           .fallback = "warning",
+           .choices = {"none", "truncated", "error", "warning"}},
+          whole("max_input_pixels", "larger pictures are refused from their header; frames count", kPixels, 1U << 30),
+          whole("max_input_side", "likewise, of a side", 65'535, 1U << 20),
+          whole("max_input_frames", "likewise, of an animation", 3000, 1U << 16),
+          whole("max_input_bytes", "likewise, of the file", std::int64_t{1} << 32,
+                static_cast<double>(std::int64_t{1} << 40))};
+}
+
+InputOptions input_options(const boost::json::object& params) {
+  const std::string_view fail_on = sdk::string(params, "fail_on");
+  InputOptions options;
+  if (fail_on == "none") options.fail_on = FailOn::kNone;
+  if (fail_on == "truncated") options.fail_on = FailOn::kTruncated;
+  if (fail_on == "error") options.fail_on = FailOn::kError;
+  options.auto_orient = sdk::boolean(params, "auto_orient");
+  options.animated = sdk::boolean(params, "animated");
+  options.pixels_max = static_cast<std::uint64_t>(sdk::integer(params, "max_input_pixels"));
+  options.side_max = static_cast<std::uint32_t>(sdk::integer(params, "max_input_side"));
+  options.frames_max = static_cast<std::uint32_t>(sdk::integer(params, "max_input_frames"));
+  options.bytes_max = static_cast<std::uint64_t>(sdk::integer(params, "max_input_bytes"));
+  return options;
+}
+
+}  // namespace quern::image
