@@ -67,6 +67,8 @@ cv::Mat lightness_lost(const cv::Mat& picture, double sigma, const sdk::Job& job
 }
 
 float sharpened(float lost, const SharpenOptions& options) {
+  constexpr float kNothing = 1e-3F;  // rounding, which a large slope would make visible
+  if (std::abs(lost) < kNothing) return 0;
   const auto x1 = static_cast<float>(options.x1);
   const auto m1 = static_cast<float>(options.m1);
   const auto m2 = static_cast<float>(options.m2);

@@ -63,8 +63,12 @@ cv::Mat extend(const cv::Mat& picture, Margins margins, ExtendWith with, Color b
 
 cv::Rect trim_box(const cv::Mat& picture, const TrimOptions& options) {
   const Color background = options.background.value_or(top_left(picture));
-  cv::Mat seen = picture;
-  if (!options.line_art) cv::medianBlur(picture, seen, 3);
+  cv::Mat seen;
+  if (options.line_art) {
+    seen = picture;
+  } else {
+    cv::medianBlur(picture, seen, 3);
+  }
   const std::array<int, 4> wanted{background.r, background.g, background.b, background.a};
   const int channels = seen.channels();
   const auto differs = [&](const std::uint8_t* pixel) {

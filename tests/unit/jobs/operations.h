@@ -1,0 +1,109 @@
+// Operations as a job asks for them, applied to small pictures whose pixels a test can write down.
+#pragma once
+
+#include <gmock/gmock.h>
+
+#include <initializer_list>
+#include <opencv2/core.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/unit/sdk/fake_job.h"
+#include "worker/jobs/image/operations/operation.h"
+
+namespace quern::image {
+
+inline const sdk::Kind& operations_kind() {
+  static const sdk::Kind kind = [] {
+    sdk::Kind made;
+    made.name = "test.operations";
+    made.params.push_back(operations_param());
+    return made;
+  }();
+  return kind;
+}
+
+// Operations on their way through frame after frame.
+class Applied {
+ public:
+  // `list`: JSON, "[{...}, ...]".
+  explicit Applied(std::string_view list, std::vector<cv::Mat> inputs = {})
+      : job(operations_kind(), R"({"operations":)" + std::string(list) + "}"),
+        inputs_(std::move(inputs)),
+        operations_(make_operations(job.list("operations"), "operations")) {
+    inputs_.insert(inputs_.begin(), cv::Mat());
+  }
+  [[nodiscard]] cv::Mat to(const cv::Mat& picture) {
+    Context context{.job = job, .limits = limits, .inputs = inputs_};
+    return apply_all(operations_, picture, context);
+  }
+
+  sdk::FakeJob job;
+  Limits limits{};
+
+ private:
+  std::vector<cv::Mat> inputs_;
+  Operations operations_;
+};
+
+inline cv::Mat applied(std::string_view list, const cv::Mat& picture, std::vector<cv::Mat> inputs = {}) {
+  return Applied(list, std::move(inputs)).to(picture);
+}
+
+inline cv::Mat one_color(int width, int height, cv::Scalar color) { return {height, width, CV_8UC3, color}; }
+inline cv::Mat one_color_alpha(int width, int height, cv::Scalar color) { return {height, width, CV_8UC4, color}; }
+
+// Greys, row by row.
+inline cv::Mat greys(std::initializer_list<std::initializer_list<int>> rows) {
+  cv::Mat out(static_cast<int>(rows.size()), static_cast<int>(rows.begin()->size()), CV_8UC3);
+  int y = 0;
+  for (const auto& row : rows) {
+    int x = 0;
+    for (const int grey : row) out.at<cv::Vec3b>(y, x++) = cv::Vec3b::all(static_cast<std::uint8_t>(grey));
+    ++y;
+  }
+  return out;
+}
+
+// The red channel, row by row.
+inline std::vector<std::vector<int>> reds(const cv::Mat& picture) {
+  std::vector<std::vector<int>> rows;
+  for (int y = 0; y < picture.rows; ++y) {
+    auto& row = rows.emplace_back();
+    for (int x = 0; x < picture.cols; ++x) row.push_back(picture.ptr<std::uint8_t>(y)[x * picture.channels()]);
+  }
+  return rows;
+}
+
+inline cv::Vec3b rgb_at(const cv::Mat& picture, int x, int y) {
+  const auto* pixel = picture.ptr<std::uint8_t>(y) + x * picture.channels();
+  return {pixel[0], pixel[1], pixel[2]};
+}
+
+inline cv::Vec4b rgba_at(const cv::Mat& picture, int x, int y) {
+  EXPECT_EQ(picture.channels(), 4);
+  return picture.at<cv::Vec4b>(y, x);
+}
+
+// The left half opaque red, the right half invisible green.
+inline cv::Mat red_beside_invisible_green(int width, int height) {
+  cv::Mat out(height, width, CV_8UC4, cv::Scalar(0, 255, 0, 0));
+  out.colRange(0, width / 2).setTo(cv::Scalar(255, 0, 0, 255));
+  return out;
+}
+
+// No pixel that can be seen has any green.
+inline bool shows_no_green(const cv::Mat& picture) {
+  for (const auto& pixel : cv::Mat_<cv::Vec4b>(picture)) {
+    if (pixel[3] > 0 && (pixel[1] > 0 || pixel[0] < 250)) return false;
+  }
+  return true;
+}
+
+// What the list, or applying it, is refused with.
+inline sdk::JobError refused_operations(std::string_view list, const cv::Mat& picture = one_color(4, 4, {})) {
+  return sdk::error_of([&] { (void)applied(list, picture); });
+}
+
+}  // namespace quern::image
