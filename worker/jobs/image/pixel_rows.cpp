@@ -3,13 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
-// The compiler makes these twice, and the loader picks: plain SSE2 has no byte shuffles.
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(__GNUC__) && \
-    !defined(__clang__)
-#define QUERN_FOR_NEWER_CPUS __attribute__((target_clones("arch=haswell", "default")))
-#else
-#define QUERN_FOR_NEWER_CPUS
-#endif
+#include "worker/jobs/image/cpu_clones.h"
 
 namespace quern::image {
 namespace {

@@ -50,9 +50,9 @@ const jpeg_decompress_struct& Decompressor::read_header(Bytes bytes) {
   return codec_;
 }
 
-Bytes Decompressor::exif() const { return find_marker(codec_, kExifMarker, {"Exif\0\0", 6}); }
+Bytes Decompressor::exif() const { return find_marker(codec_, kExifMarker, kExifPrefix); }
 
-Bytes Decompressor::xmp() const { return find_marker(codec_, kExifMarker, {"http://ns.adobe.com/xap/1.0/\0", 29}); }
+Bytes Decompressor::xmp() const { return find_marker(codec_, kExifMarker, kXmpPrefix); }
 
 std::vector<std::byte> Decompressor::icc() {
   JOCTET* data = nullptr;

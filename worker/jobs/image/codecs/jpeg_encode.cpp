@@ -1,6 +1,10 @@
 #include <algorithm>
+#include <array>
 #include <exception>
+#include <opencv2/core.hpp>
 #include <span>
+#include <string_view>
+#include <vector>
 
 #include "worker/jobs/image/codecs/formats.h"
 #include "worker/jobs/image/codecs/jpeg_error.h"
@@ -59,9 +63,15 @@ struct Destination {
   }
 };
 
+// What libjpeg takes: the file's own layout, for planes that have it already.
+bool is_as_stored(const YuvPicture& picture) {
+  return picture.range == YuvPicture::Range::kFull && picture.alpha.empty() && picture.shift_x == picture.shift_y;
+}
+
 class Compressor {
  public:
-  Compressor(sdk::Output& output, const sdk::Job& job) : destination_(output) {
+  Compressor(sdk::Output& output, const EncodeOptions& options, const sdk::Job& job)
+      : destination_(output), options_(options) {
     handler_.job = &job;
     handler_.install(codec_.err);
     if (!try_create()) fail();
@@ -70,18 +80,63 @@ class Compressor {
   Compressor& operator=(const Compressor&) = delete;
   ~Compressor() { jpeg_destroy_compress(&codec_); }
 
-  void encode(const cv::Mat& picture, int quality) {
-    codec_.image_width = static_cast<JDIMENSION>(picture.cols);
-    codec_.image_height = static_cast<JDIMENSION>(picture.rows);
-    codec_.input_components = 3;
-    codec_.in_color_space = JCS_RGB;
-    if (!try_encode(picture.data, picture.step[0], quality)) fail();
+  void encode(const cv::Mat& picture) {
+    cv::Mat source = picture;
+    if (options_.grey) cv::extractChannel(picture, source, 0);
+    set_up(source.size(), source.channels() == 1 ? JCS_GRAYSCALE : JCS_RGB, options_.chroma_full ? 1 : 2);
+    if (!try_encode(source.data, source.step[0])) fail();
+  }
+
+  void encode(const YuvPicture& picture) {
+    set_up(picture.size(), JCS_YCbCr, 1 << picture.shift_x);
+    codec_.raw_data_in = TRUE;
+    RawRows rows(picture);
+    if (!try_encode_raw(rows)) fail();
   }
 
  private:
+  // A row of blocks at a time. Blocks reach over the edges: the last row and column go on there.
+  struct RawRows {
+    explicit RawRows(const YuvPicture& from) : picture(from) {
+      for (std::size_t i = 0; i < 3; ++i) {
+        const int shift = i == 0 ? 0 : from.shift_x;
+        const int unit = DCTSIZE << from.shift_x;  // pixels of a row of blocks
+        const int wide = (from.size().width + unit - 1) / unit * unit >> shift;
+        lines[i] = i == 0 ? unit : DCTSIZE;
+        const int rest = wide - from.planes[i].cols;
+        if (rest == 0) {
+          padded[i] = from.planes[i];
+        } else {
+          cv::copyMakeBorder(from.planes[i], padded[i], 0, 0, 0, rest, cv::BORDER_REPLICATE);
+        }
+        rows[i].resize(static_cast<std::size_t>(lines[i]));
+      }
+    }
+    // The component's rows from the block row `block` on.
+    JSAMPARRAY at(std::size_t i, int block) {
+      for (int line = 0; line < lines[i]; ++line) {
+        const int y = std::min(block * lines[i] + line, padded[i].rows - 1);
+        rows[i][static_cast<std::size_t>(line)] = padded[i].ptr(y);
+      }
+      return rows[i].data();
+    }
+    const YuvPicture& picture;
+    std::array<cv::Mat, 3> padded{};
+    std::array<int, 3> lines{};
+    std::array<std::vector<JSAMPROW>, 3> rows{};
+  };
+
   [[noreturn]] void fail() const {
     if (destination_.failure) std::rethrow_exception(destination_.failure);
     handler_.fail(sdk::JobErrorCode::kInternal);
+  }
+
+  void set_up(cv::Size size, J_COLOR_SPACE space, int luma_factor) {
+    codec_.image_width = static_cast<JDIMENSION>(size.width);
+    codec_.image_height = static_cast<JDIMENSION>(size.height);
+    codec_.input_components = space == JCS_GRAYSCALE ? 1 : 3;
+    codec_.in_color_space = space;
+    if (!try_set_up(luma_factor)) fail();
   }
 
   bool try_create() {
@@ -91,13 +146,39 @@ class Compressor {
     return true;
   }
 
-  bool try_encode(unsigned char* first_row, std::size_t stride, int quality) {
+  bool try_set_up(int luma_factor) {
+    if (setjmp(handler_.escape) != 0) return false;
+    jpeg_set_defaults(&codec_);
+    jpeg_set_quality(&codec_, options_.quality, TRUE);
+    if (codec_.num_components == 3) {
+      codec_.comp_info[0].h_samp_factor = luma_factor;
+      codec_.comp_info[0].v_samp_factor = luma_factor;
+    }
+    codec_.optimize_coding = options_.optimise_coding ? TRUE : FALSE;
+    if (options_.progressive) jpeg_simple_progression(&codec_);
+    return true;
+  }
+
+  bool try_write_metadata() {
+    constexpr int kApp1 = JPEG_APP0 + 1;
+    const auto write = [&](int marker, const std::vector<std::byte>& data) {
+      jpeg_write_marker(&codec_, marker, reinterpret_cast<const JOCTET*>(data.data()),
+                        static_cast<unsigned>(data.size()));
+    };
+    if (!exif_.empty()) write(kApp1, exif_);
+    if (!xmp_.empty()) write(kApp1, xmp_);
+    const auto& icc = options_.metadata.icc;
+    if (!icc.empty()) {
+      jpeg_write_icc_profile(&codec_, reinterpret_cast<const JOCTET*>(icc.data()), static_cast<unsigned>(icc.size()));
+    }
+    return true;
+  }
+
+  bool try_encode(unsigned char* first_row, std::size_t stride) {
     constexpr JDIMENSION kRowsPerPoll = 64;
     if (setjmp(handler_.escape) != 0) return false;
-    jpeg_set_defaults(&codec_);  // 4:2:0 chroma, as sharp's default
-    jpeg_set_quality(&codec_, quality, TRUE);
-    codec_.optimize_coding = TRUE;
     jpeg_start_compress(&codec_, TRUE);
+    (void)try_write_metadata();
     while (codec_.next_scanline < codec_.image_height) {
       if (codec_.next_scanline % kRowsPerPoll == 0 && handler_.cancelled()) return false;
       JSAMPROW row = first_row + codec_.next_scanline * stride;
@@ -107,17 +188,49 @@ class Compressor {
     return true;
   }
 
+  bool try_encode_raw(RawRows& rows) {
+    if (setjmp(handler_.escape) != 0) return false;
+    jpeg_start_compress(&codec_, TRUE);
+    (void)try_write_metadata();
+    for (int block = 0; codec_.next_scanline < codec_.image_height; ++block) {
+      if (handler_.cancelled()) return false;
+      JSAMPARRAY parts[] = {rows.at(0, block), rows.at(1, block), rows.at(2, block)};
+      (void)jpeg_write_raw_data(&codec_, parts, static_cast<JDIMENSION>(rows.lines[0]));
+    }
+    jpeg_finish_compress(&codec_);
+    return true;
+  }
+
+  // A marker's payload; what one marker can't hold is left out.
+  static std::vector<std::byte> marker_data(std::string_view prefix, const std::vector<std::byte>& data) {
+    constexpr std::size_t kMarkerBytesMax = 65'533;
+    if (data.empty() || prefix.size() + data.size() > kMarkerBytesMax) return {};
+    const auto head = std::as_bytes(std::span(prefix));
+    std::vector<std::byte> marker(head.begin(), head.end());
+    marker.insert(marker.end(), data.begin(), data.end());
+    return marker;
+  }
+
   jpeg_compress_struct codec_{};
   Destination destination_;
   ErrorHandler handler_{};
+  const EncodeOptions& options_;
+  std::vector<std::byte> exif_ = marker_data(kExifPrefix, options_.metadata.exif);
+  std::vector<std::byte> xmp_ = marker_data(kXmpPrefix, options_.metadata.xmp);
 };
+
+void write(const Picture& picture, const EncodeOptions& options, sdk::Output& output, const sdk::Job& job) {
+  Compressor compressor(output, options, job);
+  const auto* yuv = std::get_if<YuvPicture>(&picture);
+  if (yuv != nullptr && is_as_stored(*yuv)) return compressor.encode(*yuv);
+  compressor.encode(to_rgb(picture));
+}
 
 }  // namespace
 
 std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job) {
-  return std::make_unique<StillEncoder>([options, &job](const Picture& picture, sdk::Output& output) {
-    Compressor(output, job).encode(to_rgb(picture), options.quality);
-  });
+  return std::make_unique<StillEncoder>(
+      [options, &job](const Picture& picture, sdk::Output& output) { write(picture, options, output, job); });
 }
 
 }  // namespace quern::image::jpeg

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <new>
 #include <string>
+#include <string_view>
 
 // after <cstdio>, which it needs and does not include
 #include <jpeglib.h>
@@ -20,6 +21,10 @@
 #include "worker/sdk/job.h"
 
 namespace quern::image::jpeg {
+
+// What says whose an APP1 marker is.
+inline constexpr std::string_view kExifPrefix("Exif\0\0", 6);
+inline constexpr std::string_view kXmpPrefix("http://ns.adobe.com/xap/1.0/\0", 29);
 
 struct ErrorHandler {
   jpeg_error_mgr manager{};  // first: libjpeg hands back a pointer to it

@@ -1,7 +1,10 @@
+#include <cstdio>
 #include <exception>
+#include <opencv2/core.hpp>
 
 #include "worker/jobs/image/codecs/formats.h"
 #include "worker/jobs/image/codecs/png_context.h"
+#include "worker/jobs/image/codecs/png_deflate.h"
 #include "worker/jobs/image/codecs/still.h"
 #include "worker/jobs/image/yuv.h"
 
@@ -25,6 +28,26 @@ int write(spng_ctx* /*context*/, void* user, void* data, std::size_t size) {
   }
 }
 
+std::uint8_t color_type_of(const cv::Mat& picture) {
+  if (picture.channels() == 1) return SPNG_COLOR_TYPE_GRAYSCALE;
+  return picture.channels() == 4 ? SPNG_COLOR_TYPE_TRUECOLOR_ALPHA : SPNG_COLOR_TYPE_TRUECOLOR;
+}
+
+// What spng needs to keep: it holds pointers.
+void set_metadata(spng_ctx* context, Metadata& metadata) {
+  if (!metadata.icc.empty()) {
+    spng_iccp icc{};
+    std::snprintf(icc.profile_name, sizeof icc.profile_name, "icc");
+    icc.profile = reinterpret_cast<char*>(metadata.icc.data());
+    icc.profile_len = metadata.icc.size();
+    check(spng_set_iccp(context, &icc), sdk::JobErrorCode::kInternal);
+  }
+  if (!metadata.exif.empty()) {
+    spng_exif exif{.length = metadata.exif.size(), .data = reinterpret_cast<char*>(metadata.exif.data())};
+    check(spng_set_exif(context, &exif), sdk::JobErrorCode::kInternal);
+  }
+}
+
 void encode(const cv::Mat& picture, const EncodeOptions& options, sdk::Output& output, const sdk::Job& job) {
   constexpr auto kInternal = sdk::JobErrorCode::kInternal;
   const Context context(spng_ctx_new(SPNG_CTX_ENCODER));
@@ -36,8 +59,11 @@ void encode(const cv::Mat& picture, const EncodeOptions& options, sdk::Output& o
   header.width = static_cast<std::uint32_t>(picture.cols);
   header.height = static_cast<std::uint32_t>(picture.rows);
   header.bit_depth = 8;
-  header.color_type = picture.channels() == 4 ? SPNG_COLOR_TYPE_TRUECOLOR_ALPHA : SPNG_COLOR_TYPE_TRUECOLOR;
+  header.color_type = color_type_of(picture);
+  if (options.progressive) header.interlace_method = SPNG_INTERLACE_ADAM7;
   check(spng_set_ihdr(context.get(), &header), kInternal);
+  Metadata metadata = options.metadata;
+  set_metadata(context.get(), metadata);
   const int begun =
       spng_encode_image(context.get(), nullptr, 0, SPNG_FMT_PNG, SPNG_ENCODE_PROGRESSIVE | SPNG_ENCODE_FINALIZE);
   if (sink.failure) std::rethrow_exception(sink.failure);

@@ -1,19 +1,19 @@
 #include <webp/encode.h>
+#include <webp/mux.h>
 
 #include <exception>
+#include <memory>
 #include <new>
+#include <opencv2/core.hpp>
 #include <string>
 
 #include "worker/jobs/image/codecs/formats.h"
 #include "worker/jobs/image/codecs/still.h"
+#include "worker/jobs/image/codecs/webp_config.h"
 #include "worker/jobs/image/yuv.h"
 
 namespace quern::image::webp {
 namespace {
-
-[[noreturn]] void other_version() {
-  throw sdk::JobError(sdk::JobErrorCode::kInternal, "libwebp has another version than this was built for");
-}
 
 // What the callbacks need; an exception waits here until libwebp's frames are left.
 struct Sink {
@@ -33,36 +33,52 @@ int write(const std::uint8_t* data, std::size_t size, const WebPPicture* picture
   }
 }
 
-int go_on(int /*percent*/, const WebPPicture* picture) {
-  return static_cast<const Sink*>(picture->custom_ptr)->job->cancel_requested() ? 0 : 1;
+// libwebp takes planes as they are, and only reads them.
+void point_to(WebPPicture& source, const YuvPicture& picture) {
+  source.use_argb = 0;
+  source.colorspace = WEBP_YUV420;
+  source.y = picture.planes[0].data;
+  source.u = picture.planes[1].data;
+  source.v = picture.planes[2].data;
+  source.y_stride = static_cast<int>(picture.planes[0].step[0]);
+  source.uv_stride = static_cast<int>(picture.planes[1].step[0]);
 }
 
-struct Source : WebPPicture {
-  Source() : WebPPicture{} {
-    if (WebPPictureInit(this) == 0) other_version();
-  }
-  Source(const Source&) = delete;
-  Source& operator=(const Source&) = delete;
-  ~Source() { WebPPictureFree(this); }
-};
+bool is_as_stored(const YuvPicture& picture) {
+  return picture.range == YuvPicture::Range::kLimited && picture.alpha.empty() && picture.shift_x == 1 &&
+         picture.shift_y == 1;
+}
 
-void encode(const cv::Mat& picture, const EncodeOptions& options, sdk::Output& output, const sdk::Job& job) {
-  WebPConfig config;
-  if (WebPConfigPreset(&config, WEBP_PRESET_DEFAULT, static_cast<float>(options.quality)) == 0) other_version();
-  Sink sink{.output = &output, .job = &job};
-  Source source;
-  source.width = picture.cols;
-  source.height = picture.rows;
-  source.writer = write;
-  source.progress_hook = go_on;
-  source.custom_ptr = &sink;
+void import(WebPPicture& source, const cv::Mat& picture) {
   const int stride = static_cast<int>(picture.step[0]);
   const int imported = picture.channels() == 4 ? WebPPictureImportRGBA(&source, picture.data, stride)
                                                : WebPPictureImportRGB(&source, picture.data, stride);
   if (imported == 0) throw std::bad_alloc();
+}
+
+void encode(const Picture& picture, const EncodeOptions& options, Sink& sink, WebPWriterFunction writer,
+            void* writer_data) {
+  const WebPConfig config = config_for(options);
+  Source source;
+  const cv::Size size = size_of(picture);
+  source.width = size.width;
+  source.height = size.height;
+  source.writer = writer;
+  source.custom_ptr = writer_data;
+  source.user_data = &sink;
+  source.progress_hook = [](int /*percent*/, const WebPPicture* running) {
+    return static_cast<const Sink*>(running->user_data)->job->cancel_requested() ? 0 : 1;
+  };
+  const auto* yuv = std::get_if<YuvPicture>(&picture);
+  if (yuv != nullptr && config.lossless == 0 && is_as_stored(*yuv)) {
+    point_to(source, *yuv);
+  } else {
+    source.use_argb = config.lossless;
+    import(source, to_rgb(picture));
+  }
   if (WebPEncode(&config, &source) != 0) return;
   if (sink.failure) std::rethrow_exception(sink.failure);
-  job.throw_if_cancelled();
+  sink.job->throw_if_cancelled();
   if (source.error_code == VP8_ENC_ERROR_OUT_OF_MEMORY || source.error_code == VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY) {
     throw std::bad_alloc();
   }
@@ -70,11 +86,21 @@ void encode(const cv::Mat& picture, const EncodeOptions& options, sdk::Output& o
                       "WebP: encoding failed with libwebp's error " + std::to_string(source.error_code));
 }
 
+void write_picture(const Picture& picture, const EncodeOptions& options, sdk::Output& output, const sdk::Job& job) {
+  Sink sink{.output = &output, .job = &job};
+  if (!has_metadata(options.metadata)) return encode(picture, options, sink, write, &sink);
+  // metadata stands around the picture: it is assembled when its size is known
+  Memory memory;
+  encode(picture, options, sink, WebPMemoryWrite, &memory.writer);
+  output.write(
+      with_metadata({reinterpret_cast<const std::byte*>(memory.writer.mem), memory.writer.size}, options.metadata));
+}
+
 }  // namespace
 
 std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job) {
   return std::make_unique<StillEncoder>(
-      [options, &job](const Picture& picture, sdk::Output& output) { encode(to_rgb(picture), options, output, job); });
+      [options, &job](const Picture& picture, sdk::Output& output) { write_picture(picture, options, output, job); });
 }
 
 }  // namespace quern::image::webp
