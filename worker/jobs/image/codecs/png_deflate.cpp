@@ -29,7 +29,7 @@ Compressor compressor_of(int level) {
 // which are best left unfiltered, gain much.
 int level_for(int level, Filter filter) {
   constexpr std::array<int, 10> kFiltered{0, 1, 1, 1, 1, 1, 1, 6, 8, 10};
-  constexpr std::array<int, 10> kUnfiltered{0, 1, 2, 3, 4, 5, 6, 7, 9, 12};
+  constexpr std::array<int, 10> kUnfiltered{0, 1, 2, 3, 4, 6, 7, 8, 9, 12};
   return (filter == Filter::kNone ? kUnfiltered : kFiltered).at(static_cast<std::size_t>(level));
 }
 
@@ -54,14 +54,14 @@ class Filtered {
   std::vector<std::uint8_t> zeros_;
 };
 
-// One filter for all rows: the one that compresses some bands of the picture best.
-Filter best_filter(const cv::Mat& picture, const Filtered& filtered) {
+// One filter for all rows: the one that compresses some bands of the picture best, each at the level that it would get.
+Filter best_filter(const cv::Mat& picture, const Filtered& filtered, int level) {
   constexpr int kBands = 6;
   constexpr int kBandRows = 6;
-  const Compressor compressor = compressor_of(1);
   std::vector<std::uint8_t> band(filtered.row_size() * kBandRows);
-  std::vector<std::uint8_t> ignored(libdeflate_deflate_compress_bound(compressor.get(), band.size()));
+  std::vector<std::uint8_t> ignored(libdeflate_deflate_compress_bound(nullptr, band.size()));
   const auto cost = [&](Filter filter) {
+    const Compressor compressor = compressor_of(level_for(level, filter));
     std::size_t bytes = 0;
     for (int i = 0; i < kBands; ++i) {
       const int first = std::max(0, picture.rows - kBandRows) * i / (kBands - 1);
@@ -86,7 +86,8 @@ void encode_deflate(const cv::Mat& picture, int level, const Metadata& metadata,
                     const sdk::Job& job) {
   job.throw_if_cancelled();
   const Filtered filtered(picture);
-  const Filter filter = level == 0 ? Filter::kNone : best_filter(picture, filtered);
+  const Filter filter = level == 0 ? Filter::kNone : best_filter(picture, filtered, level);
+  job.throw_if_cancelled();
   cv::Mat rows(picture.rows, static_cast<int>(filtered.row_size()), CV_8UC1);
   for (int y = 0; y < picture.rows; ++y) filtered.write_row(y, filter, rows.ptr(y));
   job.throw_if_cancelled();

@@ -79,8 +79,15 @@ void encode(const cv::Mat& picture, const EncodeOptions& options, sdk::Output& o
 }  // namespace
 
 std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job) {
-  return std::make_unique<StillEncoder>(
-      [options, &job](const Picture& picture, sdk::Output& output) { encode(to_rgb(picture), options, output, job); });
+  return std::make_unique<StillEncoder>([options, &job](const Picture& picture, sdk::Output& output) {
+    cv::Mat pixels = to_rgb(picture);
+    if (options.grey && pixels.channels() == 3) cv::extractChannel(pixels, pixels, 0);
+    if (!options.progressive && fits_deflate(pixels)) {
+      encode_deflate(pixels, options.compression_level, options.metadata, output, job);
+    } else {
+      encode(pixels, options, output, job);
+    }
+  });
 }
 
 }  // namespace quern::image::png
