@@ -7,5 +7,8 @@ namespace quern::image {
 
 [[nodiscard]] sdk::Kind resize_kind();
 [[nodiscard]] sdk::Kind process_kind();
+[[nodiscard]] sdk::Kind stats_kind();
+[[nodiscard]] sdk::Kind compare_kind();
+[[nodiscard]] sdk::Kind placeholder_kind();
 
 }  // namespace quern::image

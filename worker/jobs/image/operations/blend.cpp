@@ -109,6 +109,7 @@ Blend blend_of(std::string_view word) {
 
 std::vector<std::string> blend_words() {
   std::vector<std::string> words;
+  words.reserve(kWords.size());
   for (const NamedBlend& each : kWords) words.emplace_back(each.word);
   return words;
 }

@@ -86,7 +86,7 @@ cv::Mat combine_channels(const cv::Mat& picture, BitOperator with) {
   cv::Mat combined = channel_of(picture, 0);
   combine(combined, channel_of(picture, 1), combined, with);
   combine(combined, channel_of(picture, 2), combined, with);
-  const cv::Mat grey = grey_of(combined);
+  cv::Mat grey = grey_of(combined);
   if (picture.channels() != 4) return grey;
   cv::Mat out = ensure_alpha(grey, 255);
   cv::insertChannel(channel_of(picture, 3), out, 3);

@@ -1,6 +1,5 @@
 #include "worker/jobs/image/operations/composite.h"
 
-#include <cmath>
 #include <opencv2/core.hpp>
 
 #include "worker/jobs/image/operations/channel.h"
@@ -17,7 +16,7 @@ Pixel pixel_at(const std::uint8_t* at, int channels, float opacity) {
           .a = alpha * opacity};
 }
 
-std::uint8_t byte_of(float share) { return static_cast<std::uint8_t>(std::lround(share * 255)); }
+std::uint8_t byte_of(float share) { return static_cast<std::uint8_t>(cvRound(share * 255)); }
 
 void store(const Pixel& pixel, std::uint8_t* to, int channels) {
   to[0] = byte_of(pixel.r);
@@ -57,9 +56,10 @@ cv::Mat composite(const cv::Mat& picture, const cv::Mat& overlay, const Composit
     for (int x = 0; x < out.cols; ++x, to += channels) {
       const int column = row < 0 ? -1 : place_in(x, options.at.x, overlay.cols, options.tile);
       if (column < 0 && untouched) continue;
-      const std::uint8_t* from = column < 0 ? nullptr : overlay.ptr<std::uint8_t>(row) + column * overlay_channels;
+      const std::uint8_t* from = column < 0 ? nullptr : overlay.ptr<std::uint8_t>(row, column);
       if (plain_over) {
-        lay_over(from, static_cast<int>(std::lround((overlay_channels == 4 ? from[3] : 255) * opacity)), to);
+        const int alpha = overlay_channels == 4 ? from[3] : 255;
+        lay_over(from, cvRound(alpha * options.opacity), to);
         continue;
       }
       const Pixel source = from == nullptr ? Pixel{} : pixel_at(from, overlay_channels, opacity);

@@ -63,7 +63,7 @@ ConvolutionKernel kernel_of(const Arguments& arguments) {
                            .height = arguments.integer("height"),
                            .weights = arguments.numbers("kernel"),
                            .offset = arguments.number("offset")};
-  if (kernel.weights.size() != static_cast<std::size_t>(kernel.width * kernel.height)) {
+  if (kernel.weights.size() != static_cast<std::size_t>(kernel.width) * static_cast<std::size_t>(kernel.height)) {
     arguments.refuse("kernel", "must have width x height numbers");
   }
   const double sum = std::accumulate(kernel.weights.begin(), kernel.weights.end(), 0.0);

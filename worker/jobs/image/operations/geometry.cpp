@@ -84,12 +84,11 @@ cv::Rect trim_box(const cv::Mat& picture, const TrimOptions& options) {
   int right = -1;
   int bottom = -1;
   for (int y = 0; y < seen.rows; ++y) {
-    const auto* row = seen.ptr<std::uint8_t>(y);
     int first = 0;
-    while (first < seen.cols && !differs(row + first * channels)) ++first;
+    while (first < seen.cols && !differs(seen.ptr<std::uint8_t>(y, first))) ++first;
     if (first == seen.cols) continue;
     int last = seen.cols - 1;
-    while (last > right && !differs(row + last * channels)) --last;  // `right` is in the box already
+    while (last > right && !differs(seen.ptr<std::uint8_t>(y, last))) --last;  // `right` is in the box already
     box.x = std::min(box.x, first);
     box.y = std::min(box.y, y);
     right = std::max(right, last);

@@ -35,6 +35,7 @@ Gravity gravity_of(std::string_view word) {
 
 std::vector<std::string> gravity_words() {
   std::vector<std::string> words;
+  words.reserve(kWords.size());
   for (const NamedGravity& each : kWords) words.emplace_back(each.word);
   return words;
 }

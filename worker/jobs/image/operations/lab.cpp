@@ -26,6 +26,7 @@ double encoded(double value) { return value <= 0.0031308 ? value * 12.92 : 1.055
 struct Tables {
   std::array<float, 256> linear{};                               // of an sRGB value
   std::vector<float> root = std::vector<float>(kRootSteps + 2);  // Lab's f(t), t from 0 to 1
+  // of the middle of each step: looked up without rounding
   std::vector<std::uint8_t> srgb = std::vector<std::uint8_t>(kEncodedSteps + 1);
 
   Tables() {
@@ -36,7 +37,8 @@ struct Tables {
       root[i] = static_cast<float>(t > double{kLinearBelow} ? std::cbrt(t) : double{kSlope} * t + 16.0 / 116);
     }
     for (std::size_t i = 0; i < srgb.size(); ++i) {
-      srgb[i] = static_cast<std::uint8_t>(std::lround(encoded(static_cast<double>(i) / kEncodedSteps) * 255));
+      srgb[i] = static_cast<std::uint8_t>(
+          std::lround(encoded(std::min(1.0, (static_cast<double>(i) + 0.5) / kEncodedSteps)) * 255));
     }
   }
 };
@@ -58,7 +60,7 @@ float cube_of(float f) { return f > 6.0F / 29 ? f * f * f : (f - 16.0F / 116) / 
 std::uint8_t encode(const Tables& table, float linear) {
   // also of what is no number: it is not above 0
   const float at = linear > 0 ? std::min(linear, 1.0F) : 0.0F;
-  return table.srgb[static_cast<std::size_t>(at * kEncodedSteps + 0.5F)];
+  return table.srgb[static_cast<std::size_t>(at * kEncodedSteps)];
 }
 
 float dot(const float (&row)[3], float x, float y, float z) { return row[0] * x + row[1] * y + row[2] * z; }

@@ -107,6 +107,7 @@ cv::Mat negate(const cv::Mat& picture, AlphaToo alpha) {
 }
 
 LightnessRange lightness_range(const cv::Mat& picture, double lower, double upper, const sdk::Job& job) {
+  constexpr float kBinsAUnit = 10;
   constexpr std::size_t kBins = 1000;
   std::array<std::uint64_t, kBins + 1> histogram{};
   const int channels = picture.channels();
@@ -115,7 +116,7 @@ LightnessRange lightness_range(const cv::Mat& picture, double lower, double uppe
     const auto* row = picture.ptr<std::uint8_t>(y);
     for (int x = 0; x < picture.cols; ++x, row += channels) {
       const float l = std::clamp(lab_of({row[0], row[1], row[2]}).l, 0.0F, 100.0F);
-      ++histogram[static_cast<std::size_t>(std::lround(l * (kBins / 100)))];
+      ++histogram[static_cast<std::size_t>(cvRound(l * kBinsAUnit))];
     }
   }
   const auto pixels = static_cast<double>(picture.total());
@@ -127,7 +128,7 @@ LightnessRange lightness_range(const cv::Mat& picture, double lower, double uppe
       if (count > 0 && count >= pixels * percent / 100) break;
       ++bin;
     }
-    return static_cast<float>(bin) / (kBins / 100);
+    return static_cast<float>(bin) / kBinsAUnit;
   };
   return {.from = below(lower), .to = below(upper)};
 }
@@ -201,7 +202,7 @@ cv::Mat recomb(const cv::Mat& picture, const std::vector<double>& matrix) {
       for (std::size_t row = 0; row < columns; ++row) {
         double sum = 0;
         for (std::size_t i = 0; i < columns; ++i) sum += matrix[row * columns + i] * from[i];
-        to[row] = static_cast<std::uint8_t>(std::lround(std::clamp(sum, 0.0, 255.0)));
+        to[row] = static_cast<std::uint8_t>(cvRound(std::clamp(sum, 0.0, 255.0)));
       }
     }
   }

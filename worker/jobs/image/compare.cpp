@@ -1,0 +1,190 @@
+#include "worker/jobs/image/compare.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
+#include <string_view>
+
+#include "worker/jobs/image/kinds.h"
+#include "worker/jobs/image/operations/channel.h"
+#include "worker/jobs/image/render.h"
+
+namespace quern::image {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::string_view kChannelNames[] = {"red", "green", "blue", "alpha"};
+constexpr int kWindow = 11;
+constexpr int kReach = kWindow / 2;
+
+// Colour times alpha.
+cv::Mat on_black(const cv::Mat& picture) {
+  const cv::Mat source = ensure_alpha(picture, 255);
+  cv::Mat out(source.size(), CV_8UC4);
+  for (int y = 0; y < source.rows; ++y) {
+    const auto* from = source.ptr<cv::Vec4b>(y);
+    auto* to = out.ptr<cv::Vec4b>(y);
+    for (int x = 0; x < source.cols; ++x) {
+      const int alpha = from[x][3];
+      for (int c = 0; c < 3; ++c) to[x][c] = static_cast<std::uint8_t>((from[x][c] * alpha + 127) / 255);
+      to[x][3] = from[x][3];
+    }
+  }
+  return out;
+}
+
+cv::Mat channel_of(const cv::Mat& picture, int channel) {
+  cv::Mat out;
+  cv::extractChannel(picture, out, channel);
+  return out;
+}
+
+cv::Mat luma_of(const cv::Mat& picture) {
+  cv::Mat out;
+  cv::cvtColor(picture, out, picture.channels() == 4 ? cv::COLOR_RGBA2GRAY : cv::COLOR_RGB2GRAY);
+  return out;
+}
+
+cv::Mat weighted(const cv::Mat& values) {
+  const cv::Mat kernel = cv::getGaussianKernel(kWindow, 1.5, CV_64F);
+  cv::Mat out;
+  cv::sepFilter2D(values, out, CV_64F, kernel, kernel, {-1, -1}, 0, cv::BORDER_REFLECT_101);
+  return out;
+}
+
+// At each pixel; those near the edges see mirrored ones.
+cv::Mat similarity(const cv::Mat& a8, const cv::Mat& b8) {
+  constexpr double kC1 = (0.01 * 255) * (0.01 * 255);
+  constexpr double kC2 = (0.03 * 255) * (0.03 * 255);
+  cv::Mat a;
+  cv::Mat b;
+  a8.convertTo(a, CV_64F);
+  b8.convertTo(b, CV_64F);
+  const cv::Mat mean_a = weighted(a);
+  const cv::Mat mean_b = weighted(b);
+  const cv::Mat product = mean_a.mul(mean_b);
+  const cv::Mat squares = mean_a.mul(mean_a) + mean_b.mul(mean_b);
+  const cv::Mat covariance = weighted(a.mul(b)) - product;
+  const cv::Mat variances = weighted(a.mul(a) + b.mul(b)) - squares;
+  const cv::Mat above = (2 * product + kC1).mul(2 * covariance + kC2);
+  const cv::Mat below = (squares + kC1).mul(variances + kC2);
+  return above / below;
+}
+
+ChannelDifference channel_difference(const cv::Mat& a, const cv::Mat& b, const sdk::Job& job) {
+  ChannelDifference difference;
+  std::uint64_t sum = 0;
+  std::uint64_t squares_sum = 0;
+  for (int y = 0; y < a.rows; ++y) {
+    const auto* left = a.ptr<std::uint8_t>(y);
+    const auto* right = b.ptr<std::uint8_t>(y);
+    for (int x = 0; x < a.cols; ++x) {
+      const int apart = std::abs(left[x] - right[x]);
+      difference.max = std::max(difference.max, apart);
+      sum += static_cast<std::uint64_t>(apart);
+      squares_sum += static_cast<std::uint64_t>(apart) * static_cast<std::uint64_t>(apart);
+    }
+  }
+  const auto count = static_cast<double>(a.total());
+  difference.mean = static_cast<double>(sum) / count;
+  difference.mse = static_cast<double>(squares_sum) / count;
+  difference.ssim = difference.max == 0 ? 1 : ssim_of(a, b, job);
+  return difference;
+}
+
+json::value psnr_json(double mse) {
+  const auto psnr = psnr_of(mse);
+  return psnr ? json::value(*psnr) : json::value(nullptr);
+}
+
+void run(sdk::Job& job) {
+  const cv::Mat a = first_picture(job.inputs()[0].bytes, input_options(job.params()), job);
+  const cv::Mat b = first_picture(job.inputs()[1].bytes, input_options(job.params()), job);
+  if (a.size() != b.size()) {
+    throw sdk::JobError(sdk::JobErrorCode::kBadInput,
+                        fmt::format("the pictures differ in size: the first has {} x {} pixels, the second {} x {}",
+                                    a.cols, a.rows, b.cols, b.rows));
+  }
+  const Difference difference = compare(a, b, job);
+  json::array channels;
+  for (std::size_t i = 0; i < difference.channels.size(); ++i) {
+    const ChannelDifference& each = difference.channels[i];
+    channels.push_back(json::object{{"name", kChannelNames[i]},
+                                    {"max_difference", each.max},
+                                    {"mean_difference", each.mean},
+                                    {"mse", each.mse},
+                                    {"psnr", psnr_json(each.mse)},
+                                    {"ssim", each.ssim}});
+  }
+  const json::object document{{"width", a.cols},
+                              {"height", a.rows},
+                              {"identical", difference.none()},
+                              {"max_difference", difference.max},
+                              {"mean_difference", difference.mean},
+                              {"mse", difference.mse},
+                              {"psnr", psnr_json(difference.mse)},
+                              {"ssim", difference.ssim},
+                              {"channels", std::move(channels)}};
+  job.output().write(json::serialize(document) + "\n");
+}
+
+}  // namespace
+
+Difference compare(const cv::Mat& a, const cv::Mat& b, const sdk::Job& job) {
+  const bool alpha = a.channels() == 4 || b.channels() == 4;
+  const cv::Mat left = alpha ? on_black(a) : a;
+  const cv::Mat right = alpha ? on_black(b) : b;
+  Difference difference;
+  for (int c = 0; c < left.channels(); ++c) {
+    job.throw_if_cancelled();
+    const ChannelDifference each = channel_difference(channel_of(left, c), channel_of(right, c), job);
+    difference.max = std::max(difference.max, each.max);
+    difference.mean += each.mean / left.channels();
+    difference.mse += each.mse / left.channels();
+    difference.channels.push_back(each);
+  }
+  difference.ssim = difference.none() ? 1 : ssim_of(luma_of(left), luma_of(right), job);
+  return difference;
+}
+
+std::optional<double> psnr_of(double mse) {
+  if (mse <= 0) return std::nullopt;
+  return 10 * std::log10(255.0 * 255.0 / mse);
+}
+
+double ssim_of(const cv::Mat& a, const cv::Mat& b, const sdk::Job& job) {
+  if (a.rows < kWindow || a.cols < kWindow) return cv::mean(similarity(a, b))[0];
+  constexpr int kStripRows = 128;  // a dozen numbers of 8 bytes a pixel are held at once
+  double sum = 0;
+  const int places = a.rows - 2 * kReach;
+  for (int y = 0; y < places; y += kStripRows) {
+    job.throw_if_cancelled();
+    const int rows = std::min(kStripRows, places - y);
+    const cv::Range seen(y, y + rows + 2 * kReach);
+    const cv::Mat strip = similarity(a.rowRange(seen), b.rowRange(seen));
+    sum += cv::sum(strip(cv::Rect(kReach, kReach, a.cols - 2 * kReach, rows)))[0];
+  }
+  return sum / (static_cast<double>(places) * (a.cols - 2 * kReach));
+}
+
+sdk::Kind compare_kind() {
+  sdk::Kind kind;
+  kind.name = "image.compare";
+  kind.summary = "Measures how much two pictures differ: PSNR, SSIM, differences";
+  kind.params = input_specs();
+  kind.input = {.parts_min = 2, .parts_max = 2, .help = "two pictures of one size"};
+  kind.output = "a JSON object";
+  kind.run = run;
+  return kind;
+}
+
+}  // namespace quern::image

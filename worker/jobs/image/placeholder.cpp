@@ -1,0 +1,142 @@
+#include "worker/jobs/image/placeholder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <cmath>
+#include <cstdint>
+#include <opencv2/core.hpp>
+#include <string_view>
+#include <vector>
+
+#include "worker/jobs/image/kinds.h"
+#include "worker/jobs/image/operations/channel.h"
+#include "worker/jobs/image/render.h"
+#include "worker/jobs/image/stats.h"
+
+namespace quern::image {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::string_view kDigits =
+    "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz#$%*+,-.:;=?@[]^_{|}~";
+
+std::string base83(int value, int length) {
+  std::string text(static_cast<std::size_t>(length), '0');
+  for (auto digit = text.rbegin(); digit != text.rend(); ++digit, value /= 83) {
+    *digit = kDigits[static_cast<std::size_t>(value % 83)];
+  }
+  return text;
+}
+
+double decoded(double value) { return value <= 0.04045 ? value / 12.92 : std::pow((value + 0.055) / 1.055, 2.4); }
+
+int encoded(double value) {
+  const double linear = std::clamp(value, 0.0, 1.0);
+  const double srgb = linear <= 0.0031308 ? linear * 12.92 : 1.055 * std::pow(linear, 1 / 2.4) - 0.055;
+  return static_cast<int>(std::lround(srgb * 255));
+}
+
+using LinearRgb = std::array<double, 3>;
+
+// cos(pi wave at / length), for each wave and each place.
+std::vector<double> waves_of(int waves, int length) {
+  std::vector<double> table;
+  table.reserve(static_cast<std::size_t>(waves) * static_cast<std::size_t>(length));
+  for (int at = 0; at < length; ++at) {
+    for (int wave = 0; wave < waves; ++wave) table.push_back(std::cos(CV_PI * wave * at / length));
+  }
+  return table;
+}
+
+// The waves' amplitudes, row by row. Summed a row of pixels at a time: a pixel costs as much as there are waves across.
+std::vector<LinearRgb> amplitudes(const cv::Mat& picture, BlurHashSize size, const sdk::Job& job) {
+  std::array<double, 256> linear{};
+  for (std::size_t i = 0; i < linear.size(); ++i) linear[i] = decoded(static_cast<double>(i) / 255);
+  const std::vector<double> across = waves_of(size.across, picture.cols);
+  const std::vector<double> down = waves_of(size.down, picture.rows);
+  const auto waves = static_cast<std::size_t>(size.across);
+  std::vector<LinearRgb> sums(waves * static_cast<std::size_t>(size.down));
+  std::vector<LinearRgb> row_sums(waves);
+  for (int y = 0; y < picture.rows; ++y) {
+    job.throw_if_cancelled();
+    std::ranges::fill(row_sums, LinearRgb{});
+    const auto* pixels = picture.ptr<cv::Vec3b>(y);
+    const double* wave = across.data();
+    for (int x = 0; x < picture.cols; ++x, wave += waves) {
+      const LinearRgb color{linear[pixels[x][0]], linear[pixels[x][1]], linear[pixels[x][2]]};
+      for (std::size_t i = 0; i < waves; ++i) {
+        for (std::size_t c = 0; c < 3; ++c) row_sums[i][c] += wave[i] * color[c];
+      }
+    }
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      const double share = down[static_cast<std::size_t>(y * size.down) + i / waves];
+      for (std::size_t c = 0; c < 3; ++c) sums[i][c] += share * row_sums[i % waves][c];
+    }
+  }
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    for (double& sum : sums[i]) sum *= (i == 0 ? 1 : 2) / static_cast<double>(picture.total());
+  }
+  return sums;
+}
+
+// -1 to 1, in 19 steps that are finer near 0.
+int quantised(double share) {
+  const double root = std::copysign(std::sqrt(std::abs(share)), share);
+  return static_cast<int>(std::clamp(std::floor(root * 9 + 9.5), 0.0, 18.0));
+}
+
+void run(sdk::Job& job) {
+  const cv::Mat picture = first_picture(job.inputs()[0].bytes, input_options(job.params()), job);
+  const BlurHashSize size{.across = static_cast<int>(job.integer("components_x")),
+                          .down = static_cast<int>(job.integer("components_y"))};
+  const Color dominant = dominant_color(picture, job);
+  const json::object document{{"width", picture.cols},
+                              {"height", picture.rows},
+                              {"blurhash", blur_hash(picture, size, job)},
+                              {"dominant", fmt::format("#{:02x}{:02x}{:02x}", dominant.r, dominant.g, dominant.b)}};
+  job.output().write(json::serialize(document) + "\n");
+}
+
+sdk::ParamSpec components_param(const char* name, const char* help, int fallback) {
+  return {.name = name, .type = sdk::ParamType::kInteger, .help = help, .fallback = fallback, .min = 1, .max = 9};
+}
+
+}  // namespace
+
+std::string blur_hash(const cv::Mat& picture, BlurHashSize size, const sdk::Job& job) {
+  constexpr Color kWhite{.r = 255, .g = 255, .b = 255};
+  const std::vector<LinearRgb> waves = amplitudes(over_background(picture, kWhite), size, job);
+  double largest = 0;
+  for (std::size_t i = 1; i < waves.size(); ++i) {
+    for (const double each : waves[i]) largest = std::max(largest, std::abs(each));
+  }
+  const int steps = static_cast<int>(std::clamp(std::floor(largest * 166 - 0.5), 0.0, 82.0));
+  const double unit = waves.size() > 1 ? (steps + 1) / 166.0 : 1;
+  std::string hash = base83(size.across - 1 + (size.down - 1) * 9, 1) + base83(waves.size() > 1 ? steps : 0, 1);
+  hash += base83((encoded(waves[0][0]) << 16) + (encoded(waves[0][1]) << 8) + encoded(waves[0][2]), 4);
+  for (std::size_t i = 1; i < waves.size(); ++i) {
+    const LinearRgb& wave = waves[i];
+    hash += base83((quantised(wave[0] / unit) * 19 + quantised(wave[1] / unit)) * 19 + quantised(wave[2] / unit), 2);
+  }
+  return hash;
+}
+
+sdk::Kind placeholder_kind() {
+  sdk::Kind kind;
+  kind.name = "image.placeholder";
+  kind.summary = "What to show before a picture is there: its BlurHash and dominant colour";
+  kind.params = input_specs();
+  kind.params.push_back(components_param("components_x", "of the BlurHash, across", 4));
+  kind.params.push_back(components_param("components_y", "of the BlurHash, down", 3));
+  kind.input = {.parts_min = 1, .parts_max = 1, .help = "a picture"};
+  kind.output = "a JSON object";
+  kind.run = run;
+  return kind;
+}
+
+}  // namespace quern::image
