@@ -23,6 +23,7 @@ std::string notes_of(const json::object& param) {
   if (param.at("required").as_bool()) return " (required)";
   const json::value* fallback = param.if_contains("default");
   if (fallback == nullptr) return {};
+  if (fallback->is_double()) return fmt::format(" (default {})", fallback->get_double());  // 2.2, not 2.2E0
   return fmt::format(" (default {})",
                      fallback->is_string() ? std::string(fallback->get_string()) : json::serialize(*fallback));
 }
@@ -47,8 +48,7 @@ class Writer {
   void params(const json::array& params, std::size_t indent, std::string_view dashes) {
     for (const json::value& each : params) {
       const json::object& param = each.as_object();
-      text_ += fmt::format("{:{}}{:<22} {:<28} {}{}\n", "", indent, fmt::format("{}{}", dashes, text_of(param, "name")),
-                           allowed(param), text_of(param, "help"), notes_of(param));
+      param_line(param, indent, dashes);
       if (const json::value* items = param.if_contains("items")) shapes(param, items->as_array(), indent + 4);
     }
   }
@@ -56,6 +56,18 @@ class Writer {
   [[nodiscard]] std::string take() { return std::move(text_); }
 
  private:
+  // What it may be and its help stand in columns; many choices take a line of their own, still as one word, which
+  // shells complete from.
+  void param_line(const json::object& param, std::size_t indent, std::string_view dashes) {
+    constexpr std::size_t kColumn = 28;
+    const std::string words = allowed(param);
+    const bool wide = words.size() > kColumn;
+    text_ += fmt::format("{:{}}{:<22} {:<{}}", "", indent, fmt::format("{}{}", dashes, text_of(param, "name")), words,
+                         kColumn);
+    text_ += wide ? fmt::format("\n{:{}}", "", indent + 23 + kColumn) : std::string();
+    text_ += fmt::format(" {}{}\n", text_of(param, "help"), notes_of(param));
+  }
+
   struct Written {
     std::string name;
     const json::array* shapes;

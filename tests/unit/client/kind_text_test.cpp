@@ -48,6 +48,18 @@ TEST(KindText, TellsWhatAListsObjectsLookLike) {
             "  --kernel               list of numbers >= 1         \n");
 }
 
+TEST(KindText, PutsHelpBelowManyChoices) {
+  const auto wide = boost::json::parse(R"({"name":"a.b","pool":"p","summary":"","output":"","input":{"parts_max":0},
+    "params":[{"name":"blend","type":"string","help":"how","required":false,"default":"over",
+               "choices":["over","multiply","screen","overlay","darken"]},
+              {"name":"gamma","type":"number","help":"","required":false,"default":2.2}]})")
+                        .as_object();
+  EXPECT_THAT(kind_text(wide, ShapeDetail::kWhole),
+              HasSubstr("  --blend                over|multiply|screen|overlay|darken\n"
+                        "                                                      how (default over)\n"
+                        "  --gamma                number                        (default 2.2)\n"));
+}
+
 TEST(KindText, OrOnlyNamesTheShapes) {
   const std::string text = kind_text(kind(), ShapeDetail::kNames);
   EXPECT_THAT(text, HasSubstr("in this order\n      op: blur flip\n  --outputs"));
