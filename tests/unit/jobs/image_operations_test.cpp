@@ -1,4 +1,5 @@
 // What all operations have in common.
+#include <fstream>
 #include <map>
 #include <set>
 
@@ -77,6 +78,23 @@ TEST(ImageOperations, StopWhenTheJobIsCancelled) {
     Applied operation(std::string(R"([{"op":)") + op + "}]", {one_color(50, 50, {})});
     operation.job.polls_until_cancel = 10;
     EXPECT_EQ(sdk::error_of([&] { (void)operation.to(one_color(50, 50, {})); }).code(), sdk::JobErrorCode::kCancelled);
+  }
+}
+
+// A row of a table: its parameters stand there in backquotes.
+TEST(ImageOperations, AreAllInTheDocument) {
+  std::ifstream file(QUERN_SOURCE_DIR "/docs/image-operations.md");
+  ASSERT_TRUE(file);
+  std::map<std::string, std::string> rows;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("| `")) rows[line.substr(3, line.find('`', 3) - 3)] = line;
+  }
+  EXPECT_EQ(rows.size(), operation_kinds().size());
+  for (const OperationKind& kind : operation_kinds()) {
+    ASSERT_TRUE(rows.contains(kind.spec.name)) << kind.spec.name;
+    for (const sdk::ParamSpec& param : kind.spec.params) {
+      EXPECT_THAT(rows[kind.spec.name], HasSubstr("`" + param.name + "`"));
+    }
   }
 }
 
