@@ -35,7 +35,7 @@ using bench::PeerProcess;
 using bench::percentile;
 using File = std::vector<char>;
 
-constexpr int kRounds = 7;
+constexpr int kRoundsDefault = 7;
 constexpr int kInFlight = 4;      // two that run and two that are ready
 constexpr double kRoundMs = 700;  // a contender and a round
 constexpr std::array kQualities{68, 72, 76, 80, 84, 88, 92};
@@ -207,7 +207,7 @@ struct Speed {
   std::vector<double> piscina_p50;
 };
 
-Speed measure_speed(client::Client& client, const PeerProcess& node, const Case& each) {
+Speed measure_speed(client::Client& client, const PeerProcess& node, const Case& each, int rounds) {
   const File input = read_file(each.input);
   Speed speed;
   std::vector<double> ignored;
@@ -220,7 +220,7 @@ Speed measure_speed(client::Client& client, const PeerProcess& node, const Case&
   const int quern_jobs = jobs_for(quern_rate(client, each, input, 2 * kInFlight, ignored));
   const int sharp_jobs = jobs_for(ask("sharp", 2 * kInFlight));
   const int piscina_jobs = jobs_for(ask("piscina", 2 * kInFlight));
-  for (int round = 0; round < kRounds; ++round) {
+  for (int round = 0; round < rounds; ++round) {
     speed.quern.push_back(quern_rate(client, each, input, quern_jobs, speed.quern_trips));
     speed.sharp.push_back(ask("sharp", sharp_jobs));
     speed.piscina.push_back(ask("piscina", piscina_jobs));
@@ -239,8 +239,9 @@ void print_header() {
              "at equal SSIM");
 }
 
-double run_case(client::Client& client, const PeerProcess& node, const Case& each, const std::string& scratch) {
-  const Speed speed = measure_speed(client, node, each);
+double run_case(client::Client& client, const PeerProcess& node, const Case& each, int rounds,
+                const std::string& scratch) {
+  const Speed speed = measure_speed(client, node, each, rounds);
   const Quality quality = measure_quality(client, node, each, scratch);
   const double ratio = median(speed.quern) / median(speed.piscina);
   fmt::print(
@@ -254,8 +255,8 @@ double run_case(client::Client& client, const PeerProcess& node, const Case& eac
   return ratio;
 }
 
-int run(const std::vector<std::string>& inputs) {
-  const bench::BenchServer server("[pool.image]\nmodules = ['image']\nworkers = 2\n");
+int run(const std::vector<std::string>& inputs, int rounds) {
+  const bench::BenchServer server("[pools.image]\nmodules = ['image']\nworkers = 2\n");
   client::Client client({.socket_path = server.socket_path()});
   const PeerProcess node(std::vector<std::string>{"node", QUERN_PEERS "/sharp.js"});
   std::string scratch = (std::filesystem::temp_directory_path() / "quern-images.XXXXXX").string();
@@ -267,7 +268,7 @@ int run(const std::vector<std::string>& inputs) {
   for (const std::string& input : inputs) {
     for (const auto& [width, height] : {std::pair(320, 240), std::pair(1200, 800)}) {
       for (const char* format : {"webp", "jpeg", "png"}) {
-        const double ratio = run_case(client, node, {input, width, height, format}, scratch);
+        const double ratio = run_case(client, node, {input, width, height, format}, rounds, scratch);
         product += std::log(ratio);
         worst = std::min(worst, ratio);
         ++cases;
@@ -283,13 +284,21 @@ int run(const std::vector<std::string>& inputs) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2) {
-    fmt::print("bench_images: give it pictures: scripts/bench images photo.jpg transparent.png picture.webp\n");
+  std::vector<std::string> inputs(argv + 1, argv + argc);
+  int rounds = kRoundsDefault;
+  constexpr std::string_view kRounds = "--rounds=";
+  if (!inputs.empty() && inputs.front().starts_with(kRounds)) {
+    rounds = std::max(1, std::atoi(inputs.front().c_str() + kRounds.size()));
+    inputs.erase(inputs.begin());
+  }
+  if (inputs.empty()) {
+    fmt::print(
+        "bench_images: give it pictures: scripts/bench images [--rounds=N] photo.jpg transparent.png picture.webp\n");
     return 0;
   }
   bench::print_machine();
   try {
-    return run({argv + 1, argv + argc});
+    return run(inputs, rounds);
   } catch (const std::exception& error) {
     fmt::print(stderr, "bench_images: {}\n", error.what());
     return 1;

@@ -56,8 +56,8 @@ class Filtered {
 
 // One filter for all rows: the one that compresses some bands of the picture best, each at the level that it would get.
 Filter best_filter(const cv::Mat& picture, const Filtered& filtered, int level) {
-  constexpr int kBands = 6;
-  constexpr int kBandRows = 6;
+  constexpr int kBands = 5;
+  constexpr int kBandRows = 4;
   std::vector<std::uint8_t> band(filtered.row_size() * kBandRows);
   std::vector<std::uint8_t> ignored(libdeflate_deflate_compress_bound(nullptr, band.size()));
   const auto cost = [&](Filter filter) {
