@@ -69,6 +69,15 @@ std::unique_ptr<Decoder> open_decoder(Bytes bytes, FailOn fail_on, const sdk::Jo
   }
 }
 
+std::optional<YuvLayout> preferred_layout(const EncodeOptions& options) {
+  const int shift = options.chroma_full ? 0 : 1;
+  if (options.format == Format::kJpeg && !options.grey) return YuvLayout{YuvPicture::Range::kFull, shift, shift};
+  const bool lossy_webp = options.format == Format::kWebp && !options.lossless && !options.near_lossless;
+  if (lossy_webp && options.frames == 1 && !options.smart_subsample)
+    return YuvLayout{YuvPicture::Range::kLimited, 1, 1};
+  return {};
+}
+
 std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job) {
   switch (options.format) {
     case Format::kJpeg: return jpeg::make_encoder(options, job);

@@ -1,33 +1,195 @@
 #include "worker/jobs/image/encode_params.h"
 
-#include "worker/jobs/image/resample.h"
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
+#include <utility>
+
 #include "worker/sdk/object.h"
 
 namespace quern::image {
+namespace {
 
-std::vector<sdk::ParamSpec> encode_specs() {
-  return {{.name = "format", .help = "of the result; the input's when absent", .choices = {"webp", "jpeg", "png"}},
-          {.name = "quality",
-           .type = sdk::ParamType::kInteger,
-           .help = "of WebP and JPEG",
-           .fallback = 80,
-           .min = 1,
-           .max = 100}};
+using sdk::ParamType;
+
+constexpr std::array kWritten{Format::kJpeg, Format::kPng, Format::kWebp, Format::kAvif, Format::kGif, Format::kTiff};
+constexpr std::string_view kAuto = "auto";
+
+// An option and the formats that have it. Whoever sets it for another one has made a mistake, and is told.
+struct Belongs {
+  std::string_view option;
+  std::vector<Format> formats;
+};
+const std::vector<Belongs>& table() {
+  using enum Format;
+  static const std::vector<Belongs> rows{{"quality", {kJpeg, kWebp, kAvif, kPng, kTiff}},
+                                         {"lossless", {kWebp, kAvif}},
+                                         {"near_lossless", {kWebp}},
+                                         {"alpha_quality", {kWebp}},
+                                         {"smart_subsample", {kWebp}},
+                                         {"progressive", {kJpeg, kPng}},
+                                         {"chroma_subsampling", {kJpeg, kAvif}},
+                                         {"optimise_coding", {kJpeg}},
+                                         {"compression_level", {kPng}},
+                                         {"palette", {kPng}},
+                                         {"colors", {kPng, kGif}},
+                                         {"dither", {kPng, kGif}},
+                                         {"effort", {kWebp, kAvif, kPng, kGif}},
+                                         {"bit_depth", {kAvif, kPng}},
+                                         {"compression", {kTiff}},
+                                         {"loops", {kWebp, kGif}}};
+  return rows;
 }
 
-EncodeOptions encode_options(const boost::json::object& params, const Header& input, bool) {
-  EncodeOptions options{.format = input.format, .quality = static_cast<int>(sdk::integer(params, "quality"))};
-  if (sdk::has(params, "format")) {
-    const auto word = sdk::string(params, "format");
-    options.format = word == "jpeg" ? Format::kJpeg : word == "png" ? Format::kPng : Format::kWebp;
+void check_options(const boost::json::object& params, Format format) {
+  for (const Belongs& row : table()) {
+    if (!sdk::has(params, row.option) || std::ranges::find(row.formats, format) != row.formats.end()) continue;
+    std::vector<std::string_view> names;
+    for (const Format each : row.formats) names.push_back(name_of(each));
+    throw sdk::JobError(
+        sdk::JobErrorCode::kInvalidArgument,
+        fmt::format("{} is an option of {}, not of {}", row.option, fmt::join(names, " and "), name_of(format)),
+        std::string(row.option));
   }
+}
+
+int quality_default(Format format) { return format == Format::kAvif ? 50 : format == Format::kPng ? 100 : 80; }
+
+struct EffortRange {
+  int min;
+  int max;
+};
+EffortRange effort_range(Format format) {
+  if (format == Format::kWebp) return {0, 6};
+  return format == Format::kAvif ? EffortRange{0, 9} : EffortRange{1, 10};
+}
+
+void check_range(std::string_view name, int value, int min, int max, Format format) {
+  if (value >= min && value <= max) return;
+  throw sdk::JobError(
+      sdk::JobErrorCode::kInvalidArgument,
+      fmt::format("{} must be between {} and {} for {} (got {})", name, min, max, name_of(format), value),
+      std::string(name));
+}
+
+Format format_of(const boost::json::object& params, const Header& input) {
+  if (!sdk::has(params, "format")) return input.format == Format::kBmp ? Format::kPng : input.format;
+  const std::string_view word = sdk::string(params, "format");
+  if (word == kAuto) return choose_format(input);
+  return *std::ranges::find(kWritten, word, name_of);  // the SDK checked it
+}
+
+EncodeOptions::TiffCompression tiff_compression(std::string_view word) {
+  using enum EncodeOptions::TiffCompression;
+  constexpr auto kWords = std::to_array<std::pair<std::string_view, EncodeOptions::TiffCompression>>(
+      {{"none", kNone}, {"lzw", kLzw}, {"deflate", kDeflate}, {"jpeg", kJpeg}, {"packbits", kPackbits}});
+  return std::ranges::find(kWords, word, [](const auto& each) { return each.first; })->second;
+}
+
+void set_bit_depth(EncodeOptions& options, int depth) {
+  const bool avif = options.format == Format::kAvif;
+  const std::array<int, 4> depths = avif ? std::array{8, 10, 12, 12} : std::array{1, 2, 4, 8};
+  if (std::ranges::find(depths, depth) == depths.end()) {
+    throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
+                        fmt::format("bit_depth must be {} (got {})", avif ? "8, 10 or 12" : "1, 2, 4 or 8", depth),
+                        "bit_depth");
+  }
+  options.bit_depth = depth;
+  if (avif) return;
+  options.palette = true;
+  options.colors = std::min(options.colors, 1 << depth);
+}
+
+sdk::ParamSpec whole(const char* name, const char* help, double min, double max) {
+  return {.name = name, .type = ParamType::kInteger, .help = help, .min = min, .max = max};
+}
+sdk::ParamSpec flag(const char* name, const char* help) {
+  return {.name = name, .type = ParamType::kBoolean, .help = help};
+}
+
+}  // namespace
+
+std::vector<sdk::ParamSpec> encode_specs() {
+  std::vector<std::string> formats;
+  for (const Format each : kWritten) formats.emplace_back(name_of(each));
+  formats.emplace_back(kAuto);
+  sdk::ParamSpec keep_metadata = flag("keep_metadata", "keep EXIF, XMP and the colour profile");
+  sdk::ParamSpec keep_icc = flag("keep_icc", "keep the colour profile, and the colours as it means them");
+  keep_metadata.fallback = false;
+  keep_icc.fallback = false;
+  return {
+      {.name = "format", .help = "of the result; the input's when absent", .choices = std::move(formats)},
+      whole("quality", "80 when absent, 50 for avif; of a png it chooses a palette", 1, 100),
+      flag("lossless", "webp, avif: every pixel as it is"),
+      flag("near_lossless", "webp: lossless, after pixels were adjusted as far as quality allows"),
+      whole("alpha_quality", "webp: of the alpha channel; 100 when absent", 0, 100),
+      flag("smart_subsample", "webp: sharper chroma, slower"),
+      whole("effort", "webp 0-6, avif 0-9, gif and png palettes 1-10: slower and smaller", 0, 10),
+      flag("progressive", "jpeg, png: coarse first"),
+      {.name = "chroma_subsampling", .help = "jpeg, avif; 4:2:0 when absent", .choices = {"4:2:0", "4:4:4"}},
+      flag("optimise_coding", "jpeg: Huffman tables of its own; true when absent"),
+      whole("compression_level", "png: 6 when absent", 0, 9),
+      flag("palette", "png: at most 256 colours, chosen for the picture"),
+      whole("colors", "png palettes, gif: at most so many", 2, 256),
+      {.name = "dither", .type = ParamType::kNumber, .help = "png palettes, gif: 1 when absent", .min = 0, .max = 1},
+      whole("bit_depth", "avif 8, 10 or 12; png palettes 1, 2, 4 or 8", 1, 12),
+      {.name = "compression",
+       .help = "tiff; lzw when absent",
+       .choices = {"none", "lzw", "deflate", "jpeg", "packbits"}},
+      whole("loops", "webp, gif: how often an animation is shown, 0 for ever; the input's when absent", 0, 65'535),
+      std::move(keep_metadata),
+      std::move(keep_icc)};
+}
+
+EncodeOptions encode_options(const boost::json::object& params, const Header& input) {
+  EncodeOptions options{.format = format_of(params, input)};
+  check_options(params, options.format);
+  const auto whole_or = [&](std::string_view name, int absent) {
+    return sdk::has(params, name) ? static_cast<int>(sdk::integer(params, name)) : absent;
+  };
+  const auto flag_or = [&](std::string_view name, bool absent) {
+    return sdk::has(params, name) ? sdk::boolean(params, name) : absent;
+  };
+  options.quality = whole_or("quality", quality_default(options.format));
+  options.lossless = flag_or("lossless", false);
+  options.near_lossless = flag_or("near_lossless", false);
+  options.alpha_quality = whole_or("alpha_quality", 100);
+  options.smart_subsample = flag_or("smart_subsample", false);
+  options.progressive = flag_or("progressive", false);
+  options.chroma_full = sdk::has(params, "chroma_subsampling") && sdk::string(params, "chroma_subsampling") == "4:4:4";
+  options.optimise_coding = flag_or("optimise_coding", true);
+  options.compression_level = whole_or("compression_level", 6);
+  options.colors = whole_or("colors", 256);
+  options.dither = sdk::has(params, "dither") ? sdk::number(params, "dither") : 1.0;
+  options.loops = static_cast<std::uint32_t>(whole_or("loops", static_cast<int>(std::min(input.loops, 65'535U))));
+  if (sdk::has(params, "compression")) options.tiff_compression = tiff_compression(sdk::string(params, "compression"));
+  if (sdk::has(params, "effort")) {
+    const EffortRange range = effort_range(options.format);
+    options.effort = whole_or("effort", 0);
+    check_range("effort", *options.effort, range.min, range.max, options.format);
+  }
+  if (options.format == Format::kPng) {
+    // as sharp has it: whoever says what only palettes know means one
+    const auto implies = [&](const char* name) { return sdk::has(params, name); };
+    options.palette =
+        flag_or("palette", implies("quality") || implies("colors") || implies("dither") || implies("effort"));
+  }
+  if (sdk::has(params, "bit_depth")) set_bit_depth(options, whole_or("bit_depth", 8));
   return options;
 }
 
-std::optional<YuvLayout> preferred_layout(const EncodeOptions& options) {
-  if (options.format == Format::kJpeg) return YuvLayout{YuvPicture::Range::kFull, 1, 1};
-  if (options.format == Format::kWebp) return YuvLayout{YuvPicture::Range::kLimited, 1, 1};
-  return {};
+Format choose_format(const Header& input) {
+  constexpr std::uint64_t kIconPixels = 64 * 64;
+  constexpr std::uint64_t kSmallPhotoPixels = 256 * 256;
+  const std::uint64_t pixels = std::uint64_t{input.width} * input.height;
+  if (input.frames > 1) return Format::kWebp;
+  if (input.lossless && pixels <= kIconPixels) return Format::kPng;
+  if (input.alpha || pixels > kSmallPhotoPixels) return Format::kWebp;
+  return Format::kJpeg;
 }
 
 }  // namespace quern::image

@@ -1,3 +1,4 @@
+// How a result is to be written: parameters, and what they mean for its format.
 #pragma once
 
 #include <boost/json/object.hpp>
@@ -6,7 +7,22 @@
 #include "worker/jobs/image/codec.h"
 
 namespace quern::image {
+
+// For every kind that encodes: format, quality, and what single formats know.
 [[nodiscard]] std::vector<sdk::ParamSpec> encode_specs();
-[[nodiscard]] EncodeOptions encode_options(const boost::json::object& params, const Header& input,
-                                           bool picture_has_alpha);
+
+// `size` is that of the result as far as it is known, else of the input. Throws JobError(kInvalidArgument) for an
+// option that the format does not have. Metadata, frames and grey are the caller's.
+[[nodiscard]] EncodeOptions encode_options(const boost::json::object& params, const Header& input);
+
+// What `format: auto` becomes, of the formats that every browser shows:
+//
+//     an animation                              webp
+//     up to 4096 pixels, stored losslessly      png    icons: the overhead of other formats would show
+//     anything that may be transparent          webp   a quarter of a PNG
+//     photos and all the rest                   jpeg up to 65536 pixels, else webp
+//
+// A small photo takes about as much as a JPEG as it does as a WebP, and a fifth of the time.
+[[nodiscard]] Format choose_format(const Header& input);
+
 }  // namespace quern::image

@@ -35,8 +35,8 @@ void preload() { cv::setNumThreads(1); }
 sdk::Module describe_module() {
   sdk::Module module;
   module.name = "image";
-  for (auto kind :
-       {image::resize_kind, image::process_kind, image::stats_kind, image::compare_kind, image::placeholder_kind}) {
+  for (auto kind : {image::resize_kind, image::process_kind, image::info_kind, image::stats_kind, image::compare_kind,
+                    image::placeholder_kind}) {
     module.kinds.push_back(guarded(kind()));
   }
   module.preload = preload;

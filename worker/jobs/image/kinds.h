@@ -7,6 +7,7 @@ namespace quern::image {
 
 [[nodiscard]] sdk::Kind resize_kind();
 [[nodiscard]] sdk::Kind process_kind();
+[[nodiscard]] sdk::Kind info_kind();
 [[nodiscard]] sdk::Kind stats_kind();
 [[nodiscard]] sdk::Kind compare_kind();
 [[nodiscard]] sdk::Kind placeholder_kind();

@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "worker/jobs/image/alpha.h"
+#include "worker/jobs/image/codecs/exif.h"
+#include "worker/jobs/image/color.h"
 #include "worker/jobs/image/encode_params.h"
 #include "worker/jobs/image/operations/resize_operation.h"
 #include "worker/jobs/image/yuv.h"
@@ -42,6 +44,9 @@ class Rendering {
     const Header& header = decoder_->header();
     stored_ = {header.width, header.height};
     orientation_ = input.auto_orient ? header.orientation : 1;
+    metadata_ = decoder_->metadata();
+    // a decoder makes RGB of inks, by their profile; it says nothing about the RGB
+    if (header.space == ColorSpace::kCmyk || is_srgb(metadata_.icc)) metadata_.icc.clear();
   }
 
   void run() {
@@ -68,7 +73,7 @@ class Rendering {
     const Header& header = decoder_->header();
     bool animated = false;
     for (Output& output : outputs_) {
-      EncodeOptions options = encode_options(output.params, header, header.alpha);
+      EncodeOptions options = encode_options(output.params, header);
       if (input_.animated && header.frames > 1 && can_animate(options.format)) {
         options.frames = header.frames;
         animated = true;
@@ -79,7 +84,27 @@ class Rendering {
       }
       tracks_.push_back(std::move(track));
     }
+    keep_metadata();
     return animated;
+  }
+
+  // Profile and metadata are left out unless they are asked for. Pixels keep their profile's colours if all outputs do.
+  void keep_metadata() {
+    const auto keeps = [](const Track& track, const char* what) { return sdk::boolean(track.output.params, what); };
+    const bool all_keep_icc = std::ranges::all_of(
+        tracks_, [&](const Track& each) { return keeps(each, "keep_icc") || keeps(each, "keep_metadata"); });
+    converts_ = !metadata_.icc.empty() && !all_keep_icc;
+    if (orientation_ != 1) reset_exif_orientation(metadata_.exif);
+    for (Track& track : tracks_) {
+      if (all_keep_icc) track.options.metadata.icc = metadata_.icc;
+      if (!keeps(track, "keep_metadata")) continue;
+      track.options.metadata.exif = metadata_.exif;
+      track.options.metadata.xmp = metadata_.xmp;
+    }
+  }
+
+  [[nodiscard]] cv::Mat in_srgb(const cv::Mat& picture) const {
+    return converts_ ? to_srgb(picture, metadata_.icc) : picture;
   }
 
   // The resizes that all of the picture's ways begin with; none if one of them begins otherwise.
@@ -130,7 +155,7 @@ class Rendering {
     ResizeOperation* resize = leading_resize(shared_);
     cv::Mat picture = resize != nullptr ? to_rgb(resize->apply(source, {}, job_))
                                         : to_rgb(upright(source.picture, source.orientation));
-    return apply_from(shared_, resize != nullptr ? 1 : 0, std::move(picture), context);
+    return apply_from(shared_, resize != nullptr ? 1 : 0, in_srgb(picture), context);
   }
 
   Picture after_shared(const cv::Mat& shared, Track& track) {
@@ -141,10 +166,11 @@ class Rendering {
   Picture straight_from(const Source& source, Track& track) {
     ResizeOperation* resize = leading_resize(track.output.operations);
     const bool is_all = track.output.operations.size() == 1;
-    Picture picture = resize->apply(source, is_all ? preferred_layout(track.options) : std::nullopt, job_);
-    if (is_all) return picture;
+    const bool stays = is_all && !converts_;
+    Picture picture = resize->apply(source, stays ? preferred_layout(track.options) : std::nullopt, job_);
+    if (stays) return picture;
     Context context = context_for();
-    return apply_from(track.output.operations, 1, to_rgb(picture), context);
+    return apply_from(track.output.operations, 1, in_srgb(to_rgb(picture)), context);
   }
 
   cv::Mat apply_from(Operations& operations, std::size_t first, cv::Mat picture, Context& context) const {
@@ -182,6 +208,8 @@ class Rendering {
   std::unique_ptr<Decoder> decoder_;
   Size stored_;
   int orientation_ = 1;
+  bool converts_ = false;
+  Metadata metadata_{};  // its profile is empty when the pixels are sRGB without it
   std::vector<Track> tracks_{};
   std::vector<cv::Mat> others_{};
 };
@@ -219,7 +247,8 @@ std::unique_ptr<Decoder> open_input(Bytes bytes, const InputOptions& options, co
 cv::Mat first_picture(Bytes bytes, const InputOptions& options, const sdk::Job& job) {
   const auto decoder = open_input(bytes, options, job);
   const Frame frame = decoder->next({});
-  return to_rgb(upright(frame.picture, options.auto_orient ? decoder->header().orientation : 1));
+  const cv::Mat picture = to_rgb(upright(frame.picture, options.auto_orient ? decoder->header().orientation : 1));
+  return decoder->header().space == ColorSpace::kCmyk ? picture : to_srgb(picture, decoder->metadata().icc);
 }
 
 void render(sdk::Job& job, const InputOptions& input, Operations& shared, std::vector<Output>& outputs) {

@@ -4,6 +4,7 @@
 #include "worker/jobs/image/codecs/exif.h"
 #include "worker/jobs/image/codecs/formats.h"
 #include "worker/jobs/image/codecs/jpeg_decompressor.h"
+#include "worker/jobs/image/color.h"
 
 namespace quern::image::jpeg {
 namespace {
@@ -40,19 +41,6 @@ Header header_of(const jpeg_decompress_struct& codec, Bytes exif) {
   return header;
 }
 
-// Ink on white, without a profile: of each colour, what its ink and the black leave.
-cv::Mat rgb_of_inks(const cv::Mat& inks) {
-  cv::Mat rgb(inks.size(), CV_8UC3);
-  for (int y = 0; y < inks.rows; ++y) {
-    const auto* from = inks.ptr<cv::Vec4b>(y);
-    auto* to = rgb.ptr<cv::Vec3b>(y);
-    for (int x = 0; x < inks.cols; ++x) {
-      for (int c = 0; c < 3; ++c) to[x][c] = static_cast<std::uint8_t>((from[x][c] * from[x][3] + 127) / 255);
-    }
-  }
-  return rgb;
-}
-
 class JpegDecoder final : public Decoder {
  public:
   JpegDecoder(Bytes bytes, FailOn fail_on, const sdk::Job& job)
@@ -72,7 +60,7 @@ class JpegDecoder final : public Decoder {
       return {.picture = decompressor_.decode_yuv(options.shrink)};
     cv::Rect region = part ? shrunken(options.region, static_cast<int>(options.shrink)) : cv::Rect();
     cv::Mat picture = decompressor_.decode(options.shrink, region);
-    if (decompressor_.is_cmyk()) picture = rgb_of_inks(picture);
+    if (decompressor_.is_cmyk()) picture = rgb_of_inks(picture, decompressor_.icc());
     return {.picture = picture, .delay_ms = 0, .offset = region.tl()};
   }
 

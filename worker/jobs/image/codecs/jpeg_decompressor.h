@@ -25,7 +25,7 @@ class Decompressor {
   // After read_header.
   [[nodiscard]] Bytes exif() const;
   [[nodiscard]] Bytes xmp() const;
-  [[nodiscard]] std::vector<std::byte> icc();
+  [[nodiscard]] std::vector<std::byte> icc();  // empty when there is none, or its pieces do not fit together
   [[nodiscard]] bool is_cmyk() const;
   // Whether luma and chroma are stored as YuvPicture has them.
   [[nodiscard]] bool is_yuv() const;

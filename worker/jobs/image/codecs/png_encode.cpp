@@ -5,6 +5,7 @@
 #include "worker/jobs/image/codecs/formats.h"
 #include "worker/jobs/image/codecs/png_context.h"
 #include "worker/jobs/image/codecs/png_deflate.h"
+#include "worker/jobs/image/codecs/png_palette.h"
 #include "worker/jobs/image/codecs/still.h"
 #include "worker/jobs/image/yuv.h"
 
@@ -81,6 +82,7 @@ void encode(const cv::Mat& picture, const EncodeOptions& options, sdk::Output& o
 std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job) {
   return std::make_unique<StillEncoder>([options, &job](const Picture& picture, sdk::Output& output) {
     cv::Mat pixels = to_rgb(picture);
+    if (options.palette) return encode_palette(pixels, options, output, job);
     if (options.grey && pixels.channels() == 3) cv::extractChannel(pixels, pixels, 0);
     if (!options.progressive && fits_deflate(pixels)) {
       encode_deflate(pixels, options.compression_level, options.metadata, output, job);
