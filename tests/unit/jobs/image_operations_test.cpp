@@ -1,4 +1,6 @@
 // What all operations have in common.
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <fstream>
 #include <map>
 #include <set>
@@ -22,8 +24,8 @@ TEST(ImageOperations, AreAppliedInTheirOrder) {
   EXPECT_EQ(reds(applied("[]", picture)), reds(picture));
 }
 
-// With the least that each needs, on pictures of all shapes, down to a pixel.
-TEST(ImageOperations, EachMakesAPictureOfAnyPictureAndLeavesItsInputAlone) {
+// The least that each needs.
+std::string least_of(const std::string& op) {
   const std::map<std::string_view, std::string_view> needed{{"resize", R"(,"width":3)"},
                                                             {"extract", R"(,"left":0,"top":0,"width":1,"height":1)"},
                                                             {"rotate", R"(,"angle":33)"},
@@ -34,24 +36,61 @@ TEST(ImageOperations, EachMakesAPictureOfAnyPictureAndLeavesItsInputAlone) {
                                                             {"extract_channel", R"(,"channel":"green")"},
                                                             {"bandbool", R"(,"operator":"and")"},
                                                             {"boolean", R"(,"operator":"or")"}};
+  const auto more = needed.find(op);
+  return R"({"op":")" + op + "\"" + (more == needed.end() ? std::string() : std::string(more->second)) + "}";
+}
+
+// Of all shapes, down to a pixel.
+std::vector<cv::Mat> pictures() {
+  std::vector<cv::Mat> all;
+  for (const cv::Size size : {cv::Size(1, 1), cv::Size(1, 9), cv::Size(17, 2), cv::Size(40, 30)}) {
+    all.push_back(gradient(size.width, size.height));
+    all.push_back(with_alpha_of(all.back(), 100));
+  }
+  return all;
+}
+
+TEST(ImageOperations, EachMakesAPictureOfAnyPictureAndLeavesItsInputAlone) {
   std::set<std::string> names;
   for (const OperationKind& kind : operation_kinds()) {
     EXPECT_TRUE(names.insert(kind.spec.name).second) << kind.spec.name << " is there twice";
-    const auto more = needed.find(kind.spec.name);
-    const std::string list = R"([{"op":")" + kind.spec.name + "\"" +
-                             (more == needed.end() ? std::string() : std::string(more->second)) + "}]";
-    for (const cv::Size size : {cv::Size(1, 1), cv::Size(1, 9), cv::Size(17, 2), cv::Size(40, 30)}) {
-      for (const cv::Mat& picture :
-           {gradient(size.width, size.height), with_alpha_of(gradient(size.width, size.height), 100)}) {
-        const cv::Mat before = picture.clone();
-        const cv::Mat after = applied(list, picture, {before});
-        EXPECT_TRUE(after.type() == CV_8UC3 || after.type() == CV_8UC4) << list;
-        EXPECT_FALSE(after.empty()) << list << size;
-        EXPECT_EQ(difference(picture, before), 0) << list;
-      }
+    const std::string list = "[" + least_of(kind.spec.name) + "]";
+    for (const cv::Mat& picture : pictures()) {
+      const cv::Mat before = picture.clone();
+      const cv::Mat after = applied(list, picture, {before});
+      EXPECT_TRUE(after.type() == CV_8UC3 || after.type() == CV_8UC4) << list;
+      EXPECT_FALSE(after.empty()) << list << picture.size();
+      EXPECT_EQ(difference(picture, before), 0) << list;
     }
   }
   EXPECT_EQ(names.size(), 31U);
+}
+
+// A sanitizer watches.
+TEST(ImageOperations, EachTakesTheEndsOfItsRanges) {
+  std::size_t done = 0;
+  for (const OperationKind& kind : operation_kinds()) {
+    if (kind.spec.name == "resize") continue;  // up to 16383 x 16383, whatever the limits: that takes seconds
+    for (const sdk::ParamSpec& param : kind.spec.params) {
+      if (param.type != sdk::ParamType::kInteger && param.type != sdk::ParamType::kNumber) continue;
+      for (const double value : {*param.min, *param.max}) {
+        auto object = boost::json::parse(least_of(kind.spec.name)).as_object();
+        object[param.name] = value;
+        if (object.contains("left") && kind.spec.name == "composite") object["top"] = value;
+        for (const cv::Mat& picture : pictures()) {
+          try {
+            Applied operation("[" + boost::json::serialize(object) + "]", {picture.clone()});
+            operation.limits.pixels_max = 1 << 18;
+            EXPECT_FALSE(operation.to(picture).empty());
+            ++done;
+          } catch (const sdk::JobError& refusal) {
+            EXPECT_FALSE(refusal.field().empty()) << refusal.what();
+          }
+        }
+      }
+    }
+  }
+  EXPECT_GT(done, 400U);
 }
 
 TEST(ImageOperations, AreRefusedByTheirPath) {
@@ -71,6 +110,24 @@ TEST(ImageOperations, MakeNoPictureAboveTheLimits) {
   Applied rotation(R"([{"op":"rotate","angle":45}])");
   rotation.limits.pixels_max = 150;
   EXPECT_EQ(sdk::error_of([&] { (void)rotation.to(one_color(10, 10, {})); }).code(), sdk::JobErrorCode::kTooLarge);
+}
+
+// What is made of a picture in strips is what is made of it whole: rows of it alone, with enough around them, are the
+// same.
+TEST(ImageOperations, StripsDoNotShow) {
+  const cv::Mat tall = with_alpha_of(gradient(2100, 1600), 200);  // some strips of a million pixels
+  cv::Mat picture = tall.clone();
+  for (int y = 0; y < picture.rows; y += 7) picture.row(y).setTo(cv::Scalar(255, y % 256, 0, 255));
+  const cv::Range some(400, 700);
+  const cv::Range inner(60, 240);
+  for (const char* op :
+       {R"("blur")", R"("blur","sigma":4)", R"("sharpen")", R"("sharpen","sigma":2)", R"("median","size":7)",
+        R"("convolve","width":1,"height":5,"kernel":[5,4,3,2,1])", R"("dilate","width":9)", R"("erode")"}) {
+    const std::string list = std::string(R"([{"op":)") + op + "}]";
+    const cv::Mat whole = applied(list, picture);
+    const cv::Mat part = applied(list, picture.rowRange(some).clone());
+    EXPECT_EQ(difference(whole.rowRange(some).rowRange(inner), part.rowRange(inner)), 0) << op;
+  }
 }
 
 TEST(ImageOperations, StopWhenTheJobIsCancelled) {

@@ -51,8 +51,10 @@ inline cv::Mat applied(std::string_view list, const cv::Mat& picture, std::vecto
   return Applied(list, std::move(inputs)).to(picture);
 }
 
-inline cv::Mat one_color(int width, int height, cv::Scalar color) { return {height, width, CV_8UC3, color}; }
-inline cv::Mat one_color_alpha(int width, int height, cv::Scalar color) { return {height, width, CV_8UC4, color}; }
+inline cv::Mat one_color(int width, int height, const cv::Scalar& color) { return {height, width, CV_8UC3, color}; }
+inline cv::Mat one_color_alpha(int width, int height, const cv::Scalar& color) {
+  return {height, width, CV_8UC4, color};
+}
 
 // Greys, row by row.
 inline cv::Mat greys(std::initializer_list<std::initializer_list<int>> rows) {
@@ -71,13 +73,13 @@ inline std::vector<std::vector<int>> reds(const cv::Mat& picture) {
   std::vector<std::vector<int>> rows;
   for (int y = 0; y < picture.rows; ++y) {
     auto& row = rows.emplace_back();
-    for (int x = 0; x < picture.cols; ++x) row.push_back(picture.ptr<std::uint8_t>(y)[x * picture.channels()]);
+    for (int x = 0; x < picture.cols; ++x) row.push_back(*picture.ptr<std::uint8_t>(y, x));
   }
   return rows;
 }
 
 inline cv::Vec3b rgb_at(const cv::Mat& picture, int x, int y) {
-  const auto* pixel = picture.ptr<std::uint8_t>(y) + x * picture.channels();
+  const auto* pixel = picture.ptr<std::uint8_t>(y, x);
   return {pixel[0], pixel[1], pixel[2]};
 }
 

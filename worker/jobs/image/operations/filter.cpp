@@ -8,26 +8,29 @@
 
 #include "worker/jobs/image/operations/lab.h"
 #include "worker/jobs/image/operations/premultiplied.h"
+#include "worker/jobs/image/operations/strips.h"
 
 namespace quern::image {
 namespace {
 
 constexpr int kEdge = cv::BORDER_REPLICATE | cv::BORDER_ISOLATED;
 
+constexpr double kNarrowSigmaMax = 10;
+
+// Rows up and down. What is cut off of the bell is less than half a step of 8 bits.
+int gaussian_reach(double sigma) { return static_cast<int>(std::ceil(3.5 * sigma)); }
+
 cv::Mat narrow_gaussian(const cv::Mat& picture, double sigma) {
   cv::Mat out;
-  // 3.5 sigma each way: what is cut off of the bell is less than half a step of 8 bits
-  const int size = 2 * static_cast<int>(std::ceil(3.5 * sigma)) + 1;
+  const int size = 2 * gaussian_reach(sigma) + 1;
   cv::GaussianBlur(picture, out, {size, size}, sigma, sigma, kEdge);
   return out;
 }
 
 // Averaging squares of `reduction` pixels and interpolating between their means is a blur itself; the rest of sigma is
 // done in between, on few pixels.
-cv::Mat gaussian(const cv::Mat& picture, double sigma) {
-  constexpr double kNarrowMax = 10;
-  if (sigma <= kNarrowMax) return narrow_gaussian(picture, sigma);
-  const double reduction = std::floor(sigma / (kNarrowMax / 2));
+cv::Mat wide_gaussian(const cv::Mat& picture, double sigma) {
+  const double reduction = std::floor(sigma / (kNarrowSigmaMax / 2));
   const cv::Size reduced(static_cast<int>(std::max(1.0, std::round(picture.cols / reduction))),
                          static_cast<int>(std::max(1.0, std::round(picture.rows / reduction))));
   cv::Mat small;
@@ -37,6 +40,12 @@ cv::Mat gaussian(const cv::Mat& picture, double sigma) {
   cv::Mat out;
   cv::resize(narrow_gaussian(small, std::sqrt(variance) / reduction), out, picture.size(), 0, 0, cv::INTER_LINEAR);
   return out;
+}
+
+// filter(picture), in strips, with alpha premultiplied.
+template <class Filter>
+cv::Mat filtered(const cv::Mat& picture, int reach, const sdk::Job& job, const Filter& filter) {
+  return in_strips(picture, reach, job, [&](const cv::Mat& part) { return with_premultiplied(part, filter); });
 }
 
 cv::Mat odd_square(int width) { return cv::getStructuringElement(cv::MORPH_RECT, {2 * width + 1, 2 * width + 1}); }
@@ -78,63 +87,7 @@ float sharpened(float lost, const SharpenOptions& options) {
   return std::clamp(gain, static_cast<float>(-options.y3), static_cast<float>(options.y2));
 }
 
-}  // namespace
-
-cv::Mat blur(const cv::Mat& picture) {
-  return with_premultiplied(picture, [](const cv::Mat& source) {
-    cv::Mat out;
-    cv::blur(source, out, {3, 3}, {-1, -1}, kEdge);
-    return out;
-  });
-}
-
-cv::Mat blur(const cv::Mat& picture, double sigma) {
-  return with_premultiplied(picture, [sigma](const cv::Mat& source) { return gaussian(source, sigma); });
-}
-
-cv::Mat median(const cv::Mat& picture, int size) {
-  constexpr int kDeepSizeMax = 5;  // OpenCV's wider ones take 8 bits only
-  return with_premultiplied(picture, [size](const cv::Mat& source) {
-    cv::Mat out;
-    if (source.depth() == CV_8U || size <= kDeepSizeMax) {
-      cv::medianBlur(source, out, size);
-      return out;
-    }
-    cv::Mat shallow;
-    source.convertTo(shallow, CV_8U, 1.0 / 257);
-    cv::medianBlur(shallow, out, size);
-    out.convertTo(out, CV_16U, 257);
-    return out;
-  });
-}
-
-cv::Mat sharpen(const cv::Mat& picture) {
-  ConvolutionKernel kernel{.width = 3, .height = 3, .weights = std::vector<double>(9, -1), .scale = 24};
-  kernel.weights[4] = 32;
-  return convolve(picture, kernel);
-}
-
-cv::Mat sharpen(const cv::Mat& picture, const SharpenOptions& options, const sdk::Job& job) {
-  constexpr double kSigmaMin = 0.1;  // below it a pixel's neighbours weigh nothing
-  const cv::Mat lost = lightness_lost(picture, std::max(options.sigma, kSigmaMin), job);
-  const int channels = picture.channels();
-  cv::Mat out(picture.size(), picture.type());
-  for (int y = 0; y < picture.rows; ++y) {
-    job.throw_if_cancelled();
-    const auto* from = picture.ptr<std::uint8_t>(y);
-    const auto* difference = lost.ptr<float>(y);
-    auto* to = out.ptr<std::uint8_t>(y);
-    for (int x = 0; x < picture.cols; ++x, from += channels, to += channels) {
-      Lab color = lab_of({from[0], from[1], from[2]});
-      color.l = std::clamp(color.l + sharpened(difference[x], options), 0.0F, 100.0F);
-      std::ranges::copy(rgb_of(color), to);
-      if (channels == 4) to[3] = from[3];
-    }
-  }
-  return out;
-}
-
-cv::Mat convolve(const cv::Mat& picture, const ConvolutionKernel& kernel) {
+cv::Mat convolved(const cv::Mat& picture, const ConvolutionKernel& kernel) {
   cv::Mat weights(kernel.height, kernel.width, CV_64FC1);
   std::ranges::transform(kernel.weights, weights.begin<double>(), [&](double each) { return each / kernel.scale; });
   const bool keeps_alpha = std::abs(cv::sum(weights)[0]) < 1e-9;
@@ -163,16 +116,87 @@ cv::Mat convolve(const cv::Mat& picture, const ConvolutionKernel& kernel) {
   return result;
 }
 
-cv::Mat dilate(const cv::Mat& picture, int width) {
-  return with_premultiplied(picture, [width](const cv::Mat& source) {
+cv::Mat sharpened_lightness(const cv::Mat& picture, const SharpenOptions& options, const sdk::Job& job) {
+  const cv::Mat lost = lightness_lost(picture, options.sigma, job);
+  const int channels = picture.channels();
+  cv::Mat out(picture.size(), picture.type());
+  for (int y = 0; y < picture.rows; ++y) {
+    job.throw_if_cancelled();
+    const auto* from = picture.ptr<std::uint8_t>(y);
+    const auto* difference = lost.ptr<float>(y);
+    auto* to = out.ptr<std::uint8_t>(y);
+    for (int x = 0; x < picture.cols; ++x, from += channels, to += channels) {
+      Lab color = lab_of({from[0], from[1], from[2]});
+      color.l = std::clamp(color.l + sharpened(difference[x], options), 0.0F, 100.0F);
+      std::ranges::copy(rgb_of(color), to);
+      if (channels == 4) to[3] = from[3];
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+cv::Mat blur(const cv::Mat& picture, const sdk::Job& job) {
+  return filtered(picture, 1, job, [](const cv::Mat& source) {
+    cv::Mat out;
+    cv::blur(source, out, {3, 3}, {-1, -1}, kEdge);
+    return out;
+  });
+}
+
+cv::Mat blur(const cv::Mat& picture, double sigma, const sdk::Job& job) {
+  if (sigma > kNarrowSigmaMax) {
+    return with_premultiplied(picture, [sigma](const cv::Mat& source) { return wide_gaussian(source, sigma); });
+  }
+  return filtered(picture, gaussian_reach(sigma), job,
+                  [sigma](const cv::Mat& source) { return narrow_gaussian(source, sigma); });
+}
+
+cv::Mat median(const cv::Mat& picture, int size, const sdk::Job& job) {
+  constexpr int kDeepSizeMax = 5;  // OpenCV's wider ones take 8 bits only
+  return filtered(picture, size / 2, job, [size](const cv::Mat& source) {
+    cv::Mat out;
+    if (source.depth() == CV_8U || size <= kDeepSizeMax) {
+      cv::medianBlur(source, out, size);
+      return out;
+    }
+    cv::Mat shallow;
+    source.convertTo(shallow, CV_8U, 1.0 / 257);
+    cv::medianBlur(shallow, out, size);
+    out.convertTo(out, CV_16U, 257);
+    return out;
+  });
+}
+
+cv::Mat sharpen(const cv::Mat& picture, const sdk::Job& job) {
+  ConvolutionKernel kernel{.width = 3, .height = 3, .weights = std::vector<double>(9, -1), .scale = 24};
+  kernel.weights[4] = 32;
+  return convolve(picture, kernel, job);
+}
+
+cv::Mat sharpen(const cv::Mat& picture, const SharpenOptions& options, const sdk::Job& job) {
+  constexpr double kSigmaMin = 0.1;  // below it a pixel's neighbours weigh nothing
+  SharpenOptions bounded = options;
+  bounded.sigma = std::max(options.sigma, kSigmaMin);
+  return in_strips(picture, gaussian_reach(bounded.sigma), job,
+                   [&](const cv::Mat& part) { return sharpened_lightness(part, bounded, job); });
+}
+
+cv::Mat convolve(const cv::Mat& picture, const ConvolutionKernel& kernel, const sdk::Job& job) {
+  return in_strips(picture, kernel.height, job, [&](const cv::Mat& part) { return convolved(part, kernel); });
+}
+
+cv::Mat dilate(const cv::Mat& picture, int width, const sdk::Job& job) {
+  return filtered(picture, width, job, [width](const cv::Mat& source) {
     cv::Mat out;
     cv::dilate(source, out, odd_square(width), {-1, -1}, 1, kEdge);
     return out;
   });
 }
 
-cv::Mat erode(const cv::Mat& picture, int width) {
-  return with_premultiplied(picture, [width](const cv::Mat& source) {
+cv::Mat erode(const cv::Mat& picture, int width, const sdk::Job& job) {
+  return filtered(picture, width, job, [width](const cv::Mat& source) {
     cv::Mat out;
     cv::erode(source, out, odd_square(width), {-1, -1}, 1, kEdge);
     return out;

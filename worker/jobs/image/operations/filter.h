@@ -1,5 +1,5 @@
 // Operations that make a pixel from its neighbours. At the edges the outermost pixels go on for ever. Alpha is
-// premultiplied meanwhile.
+// premultiplied meanwhile. Large pictures are worked on in strips, and the job is polled in between.
 #pragma once
 
 #include <opencv2/core/mat.hpp>
@@ -10,15 +10,15 @@
 namespace quern::image {
 
 // The mean of 3 x 3 pixels: fast and mild.
-[[nodiscard]] cv::Mat blur(const cv::Mat& picture);
+[[nodiscard]] cv::Mat blur(const cv::Mat& picture, const sdk::Job& job);
 // Gaussian; 0.3 to 1000 pixels. Wide ones are computed on a reduced picture: the cost does not grow with sigma.
-[[nodiscard]] cv::Mat blur(const cv::Mat& picture, double sigma);
+[[nodiscard]] cv::Mat blur(const cv::Mat& picture, double sigma, const sdk::Job& job);
 
 // Of `size` x `size` pixels, an odd number of at most 255.
-[[nodiscard]] cv::Mat median(const cv::Mat& picture, int size);
+[[nodiscard]] cv::Mat median(const cv::Mat& picture, int size, const sdk::Job& job);
 
 // Fast and mild: the picture and a third of what a 3 x 3 mean takes from it.
-[[nodiscard]] cv::Mat sharpen(const cv::Mat& picture);
+[[nodiscard]] cv::Mat sharpen(const cv::Mat& picture, const sdk::Job& job);
 
 // As libvips sharpens: of L*, in CIE Lab. What a Gaussian of `sigma` takes away is added again, times `m1` as long as
 // it is less than `x1` (flat areas), and `m2` beyond it (edges), up to `y2` lighter and `y3` darker.
@@ -41,10 +41,10 @@ struct ConvolutionKernel {
   double scale = 1;
   double offset = 0;
 };
-[[nodiscard]] cv::Mat convolve(const cv::Mat& picture, const ConvolutionKernel& kernel);
+[[nodiscard]] cv::Mat convolve(const cv::Mat& picture, const ConvolutionKernel& kernel, const sdk::Job& job);
 
 // The lightest, or darkest, of (2 width + 1) squared pixels, channel by channel.
-[[nodiscard]] cv::Mat dilate(const cv::Mat& picture, int width);
-[[nodiscard]] cv::Mat erode(const cv::Mat& picture, int width);
+[[nodiscard]] cv::Mat dilate(const cv::Mat& picture, int width, const sdk::Job& job);
+[[nodiscard]] cv::Mat erode(const cv::Mat& picture, int width, const sdk::Job& job);
 
 }  // namespace quern::image

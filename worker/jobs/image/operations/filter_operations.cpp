@@ -15,9 +15,10 @@ OperationKind blur_kind() {
                    .params = {number_param("sigma", "of a Gaussian, in pixels", 0.3, 1000, nullptr)}},
           .make = [](const Arguments& arguments) {
             if (!arguments.has("sigma"))
-              return stateless([](const cv::Mat& picture, Context&) { return blur(picture); });
-            return stateless(
-                [sigma = arguments.number("sigma")](const cv::Mat& picture, Context&) { return blur(picture, sigma); });
+              return stateless([](const cv::Mat& picture, Context& context) { return blur(picture, context.job); });
+            return stateless([sigma = arguments.number("sigma")](const cv::Mat& picture, Context& context) {
+              return blur(picture, sigma, context.job);
+            });
           }};
 }
 
@@ -34,7 +35,7 @@ OperationKind sharpen_kind() {
                           number_param("y3", "how much darker at most, in L*", 0, kAnyMax, 20)}},
       .make = [](const Arguments& arguments) {
         if (!arguments.has("sigma")) {
-          return stateless([](const cv::Mat& picture, Context&) { return sharpen(picture); });
+          return stateless([](const cv::Mat& picture, Context& context) { return sharpen(picture, context.job); });
         }
         const SharpenOptions options{.sigma = arguments.number("sigma"),
                                      .m1 = arguments.number("m1"),
@@ -54,7 +55,8 @@ OperationKind median_kind() {
           .make = [](const Arguments& arguments) {
             const int size = arguments.integer("size");
             if (size % 2 == 0) arguments.refuse("size", "must be odd");
-            return stateless([size](const cv::Mat& picture, Context&) { return median(picture, size); });
+            return stateless(
+                [size](const cv::Mat& picture, Context& context) { return median(picture, size, context.job); });
           }};
 }
 
@@ -90,17 +92,18 @@ OperationKind convolve_kind() {
                                            nullptr),
                               number_param("offset", "is added then", -1e6, 1e6, 0)}},
           .make = [](const Arguments& arguments) {
-            return stateless([kernel = kernel_of(arguments)](const cv::Mat& picture, Context&) {
-              return convolve(picture, kernel);
+            return stateless([kernel = kernel_of(arguments)](const cv::Mat& picture, Context& context) {
+              return convolve(picture, kernel, context.job);
             });
           }};
 }
 
-OperationKind morphology_kind(const char* name, const char* help, cv::Mat (*function)(const cv::Mat&, int)) {
+OperationKind morphology_kind(const char* name, const char* help,
+                              cv::Mat (*function)(const cv::Mat&, int, const sdk::Job&)) {
   return {.spec = {.name = name, .help = help, .params = {whole_param("width", "pixels each way", 1, 100, 1)}},
           .make = [function](const Arguments& arguments) {
-            return stateless([function, width = arguments.integer("width")](const cv::Mat& picture, Context&) {
-              return function(picture, width);
+            return stateless([function, width = arguments.integer("width")](const cv::Mat& picture, Context& context) {
+              return function(picture, width, context.job);
             });
           }};
 }

@@ -7,6 +7,7 @@
 
 #include "worker/jobs/image/operations/channel.h"
 #include "worker/jobs/image/operations/premultiplied.h"
+#include "worker/jobs/image/operations/strips.h"
 
 namespace quern::image {
 namespace {
@@ -112,7 +113,7 @@ cv::Size rotated_size(cv::Size size, double degrees) {
           static_cast<int>(std::ceil(size.width * sine + size.height * cosine - kSlack))};
 }
 
-cv::Mat rotate(const cv::Mat& picture, double degrees, Color background) {
+cv::Mat rotate(const cv::Mat& picture, double degrees, Color background, const sdk::Job& job) {
   degrees = reduced(degrees);
   if (is_quarter(degrees)) return quarter_turned(picture, static_cast<int>(degrees));
   const cv::Size size = rotated_size(picture.size(), degrees);
@@ -120,10 +121,18 @@ cv::Mat rotate(const cv::Mat& picture, double degrees, Color background) {
   cv::Mat turn = cv::getRotationMatrix2D(middle, -degrees, 1);
   turn.at<double>(0, 2) += (size.width - 1) / 2.0 - middle.x;
   turn.at<double>(1, 2) += (size.height - 1) / 2.0 - middle.y;
-  cv::Mat out;
-  cv::warpAffine(premultiplied(ensure_alpha(picture, 255)), out, turn, size, cv::INTER_CUBIC, cv::BORDER_CONSTANT);
-  if (background.a == 0) return straight(out);
-  return over_background(straight(out), background);
+  const cv::Mat source = premultiplied(ensure_alpha(picture, 255));
+  cv::Mat out(size, background.a == 255 ? CV_8UC3 : CV_8UC4);
+  const int strip = static_cast<int>(std::max<std::int64_t>(1, kStripPixels / size.width));
+  for (int y = 0; y < size.height; y += strip) {
+    job.throw_if_cancelled();
+    const cv::Range rows(y, std::min(y + strip, size.height));
+    cv::Mat turned;
+    cv::warpAffine(source, turned, turn, {size.width, rows.size()}, cv::INTER_CUBIC, cv::BORDER_CONSTANT);
+    over_background(straight(turned), background).copyTo(out.rowRange(rows));
+    turn.at<double>(1, 2) -= strip;
+  }
+  return out;
 }
 
 cv::Mat flip(const cv::Mat& picture) {

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "worker/jobs/image/picture.h"
+#include "worker/sdk/job.h"
 
 namespace quern::image {
 
@@ -40,7 +41,7 @@ struct TrimOptions {
 
 // Clockwise, by any angle in degrees. Multiples of 90 move pixels as they are. Others are interpolated bicubically and
 // antialiased against the background; the picture grows so that its corners fit.
-[[nodiscard]] cv::Mat rotate(const cv::Mat& picture, double degrees, Color background);
+[[nodiscard]] cv::Mat rotate(const cv::Mat& picture, double degrees, Color background, const sdk::Job& job);
 [[nodiscard]] cv::Size rotated_size(cv::Size size, double degrees);
 
 [[nodiscard]] cv::Mat flip(const cv::Mat& picture);  // upside down

@@ -110,7 +110,7 @@ OperationKind rotate_kind() {
       const cv::Size size = rotated_size(picture.size(), angle);
       check_size(size.width, size.height, context.limits, path);
       check_size(picture.cols, picture.rows, {.side_max = kSourceSideMax, .pixels_max = INT64_MAX}, path);
-      return rotate(picture, angle, background);
+      return rotate(picture, angle, background, context.job);
     });
   };
   return {.spec = spec, .make = make};
