@@ -127,7 +127,7 @@ TEST(ImageNormalise, KeepsToTheRangeOfTheFirstFrame) {
 
 TEST(ImageClahe, BringsOutWhatIsFlat) {
   cv::Mat picture(64, 64, CV_8UC3);
-  for (int x = 0; x < 64; ++x) picture.col(x).setTo(cv::Scalar::all(100 + x / 8));  // 8 greys
+  for (int x = 0; x < 64; ++x) picture.col(x).setTo(cv::Scalar::all(100 + (x >> 3)));  // 8 greys
   const auto contrast = [](const cv::Mat& out) {
     double low = 0;
     double high = 0;
