@@ -40,12 +40,13 @@ std::vector<sdk::InputPart> inputs_of(const sdk::Canary& canary) {
 // One canary, as its kind sees it. Stops when the health job is asked to stop.
 class CanaryJob final : public sdk::Job {
  public:
-  CanaryJob(const sdk::Kind& kind, const sdk::Job& health)
+  CanaryJob(const sdk::Kind& kind, sdk::Job& health)
       : health_(health),
         params_(sdk::check_params(kind.params, kind.canary->params_json, {})),
         inputs_(inputs_of(*kind.canary)),
         memory_(kind.shared.buffers_min, std::vector<std::uint64_t>(kSharedWords)) {
     for (auto& words : memory_) shared_.emplace_back(std::as_writable_bytes(std::span(words)));
+    health_.reserve_memory(0);  // what the canary before it had
   }
 
   [[nodiscard]] const boost::json::object& params() const noexcept override { return params_; }
@@ -57,10 +58,11 @@ class CanaryJob final : public sdk::Job {
   }
   [[nodiscard]] bool cancel_requested() const noexcept override { return health_.cancel_requested(); }
   void progress(std::uint64_t /*done*/, std::uint64_t /*total*/, std::string_view /*message*/) noexcept override {}
+  void reserve_memory(std::uint64_t bytes) override { health_.reserve_memory(bytes); }
   [[nodiscard]] std::uint32_t attempt() const noexcept override { return health_.attempt(); }
 
  private:
-  const sdk::Job& health_;
+  sdk::Job& health_;
   boost::json::object params_;
   std::vector<sdk::InputPart> inputs_;
   static constexpr std::size_t kSharedWords = 512;  // a page of its own in place of each shared buffer
@@ -69,7 +71,7 @@ class CanaryJob final : public sdk::Job {
   std::deque<DiscardedOutput> outputs_;
 };
 
-void run_canary(const sdk::Kind& kind, const sdk::Job& health) {
+void run_canary(const sdk::Kind& kind, sdk::Job& health) {
   try {
     CanaryJob job(kind, health);
     kind.run(job);

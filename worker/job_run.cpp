@@ -248,6 +248,8 @@ void JobRun::progress(std::uint64_t done, std::uint64_t total, std::string_view 
   ipc::store_progress(channel_.header(), position_, view);
 }
 
+void JobRun::reserve_memory(std::uint64_t /*bytes*/) {}
+
 // ---- Completion ------------------------------------------------------------------------------------
 
 void JobRun::publish_result(ipc::Completion& completion) {

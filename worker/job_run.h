@@ -49,6 +49,7 @@ class JobRun final : public sdk::Job {
   void forward(const sdk::InputPart& input, std::string_view part_name) override;
   [[nodiscard]] bool cancel_requested() const noexcept override;
   void progress(std::uint64_t done, std::uint64_t total, std::string_view message) noexcept override;
+  void reserve_memory(std::uint64_t bytes) override;
   [[nodiscard]] std::uint32_t attempt() const noexcept override { return submission_.attempt; }
 
  private:

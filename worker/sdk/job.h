@@ -203,6 +203,16 @@ class Job {
   // message says what is being done ("encoding page 3"); what is over 64 bytes of it is cut off.
   virtual void progress(std::uint64_t done, std::uint64_t total, std::string_view message = {}) noexcept = 0;
 
+  // "From now on I take at most so much memory": waits until the pool has it to give (its memory_budget_bytes), so that
+  // large jobs queue instead of using up the machine. Called once, with all that the job will hold at its peak, before
+  // any of it is allocated. Small reservations cost nothing; see ipc/reservation.h.
+  //   Called again with less, it gives back the rest, and never waits. More than before is a bug of the module
+  // (kInternal), for two jobs that hold some and wait for more could wait for each other; but who has freed it all may
+  // say so with 0, and ask anew, last in line.
+  //   All of it is given back when the job ends, however it does. Waiting counts as being queued, not as running.
+  // Throws JobError: kTooLarge when there can never be so much; kCancelled when the job is asked to stop first.
+  virtual void reserve_memory(std::uint64_t bytes) = 0;
+
   // 1 on the first try, 2 on the second, ...
   [[nodiscard]] virtual std::uint32_t attempt() const noexcept = 0;
 

@@ -80,6 +80,7 @@ class FakeJob : public Job {
   // What a test sets.
   std::uint32_t attempt_number = 1;
   std::size_t result_bytes_max = 1U << 30;
+  std::uint64_t memory_budget_bytes = UINT64_MAX;  // more than this is refused
   bool cancelled = false;
   mutable std::size_t polls_until_cancel = 0;  // not 0: this many polls say no, later ones yes
 
@@ -87,6 +88,7 @@ class FakeJob : public Job {
   std::deque<FakeOutput> outputs{};                                // a part's address must stay
   std::vector<std::pair<std::uint64_t, std::uint64_t>> reports{};  // of progress, with their messages
   std::vector<std::string> messages{};
+  std::vector<std::uint64_t> reserved{};  // bytes, by call of reserve_memory
   mutable std::size_t polls = 0;
 
   // The only part of the result.
@@ -110,6 +112,13 @@ class FakeJob : public Job {
   void progress(std::uint64_t done, std::uint64_t total, std::string_view message) noexcept override {
     reports.emplace_back(done, total);
     messages.emplace_back(message);
+  }
+  void reserve_memory(std::uint64_t bytes) override {
+    if (bytes > memory_budget_bytes) throw JobError(JobErrorCode::kTooLarge, "the pool never has so much memory");
+    if (!reserved.empty() && reserved.back() != 0 && bytes > reserved.back()) {
+      throw JobError(JobErrorCode::kInternal, "a module reserved more memory than it had before");
+    }
+    reserved.push_back(bytes);
   }
   [[nodiscard]] std::uint32_t attempt() const noexcept override { return attempt_number; }
 
