@@ -11,6 +11,7 @@
 #include "worker/jobs/image/codecs/exif.h"
 #include "worker/jobs/image/color.h"
 #include "worker/jobs/image/encode_params.h"
+#include "worker/jobs/image/memory_estimate.h"
 #include "worker/jobs/image/operations/resize_operation.h"
 #include "worker/jobs/image/yuv.h"
 #include "worker/sdk/object.h"
@@ -52,6 +53,7 @@ class Rendering {
   void run() {
     const bool animated = prepare_tracks();
     const DecodeOptions options = decode_options();
+    reserve_memory(options);
     const std::uint32_t frames = animated ? decoder_->header().frames : 1;
     const std::uint64_t steps = std::uint64_t{frames} * (1 + tracks_.size());
     std::uint64_t step = 0;
@@ -131,6 +133,20 @@ class Rendering {
     }
     if (decoder_->header().format != Format::kJpeg) options.shrink = 1;
     return options;
+  }
+
+  // Large pictures wait here for their turn.
+  void reserve_memory(const DecodeOptions& options) {
+    std::vector<OutputEstimate> outputs;
+    for (const Track& track : tracks_) {
+      const ResizeOperation* resize = leading_resize(shared_.empty() ? track.output.operations : shared_);
+      const Size upright = upright_size(stored_, orientation_);
+      outputs.push_back({.format = track.options.format,
+                         .size = resize != nullptr ? plan_of(resize->request(), upright).canvas : upright,
+                         .frames = track.options.frames,
+                         .whole = resize == nullptr});
+    }
+    job_.reserve_memory(estimated_bytes(decoder_->header(), options, job_.input().size(), outputs));
   }
 
   void render_frame(const Frame& frame, const DecodeOptions& options, bool is_first) {

@@ -1,0 +1,88 @@
+// What a job is said to take from its header, beside what it takes.
+#include <gmock/gmock.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/unit/jobs/pictures.h"
+#include "tests/unit/sdk/fake_job.h"
+
+namespace quern::image {
+namespace {
+
+using sdk::FakeJob;
+
+// Of the process in kB, the most there ever was.
+std::int64_t peak_kb() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss;
+}
+
+struct Peak {
+  std::int64_t reserved_kb = 0;
+  std::int64_t measured_kb = 0;
+};
+
+// In a child, which has no peak behind it.
+Peak peak_of(const File& file, const char* kind, const char* params) {
+  auto* shared =
+      static_cast<Peak*>(::mmap(nullptr, sizeof(Peak), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const std::int64_t before = peak_kb();
+    FakeJob job(sdk::find_kind(kind), params);
+    job.add_input(file).run();
+    *shared = {.reserved_kb = static_cast<std::int64_t>(job.reserved.back() / 1024), .measured_kb = peak_kb() - before};
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  const Peak peak = *shared;
+  ::munmap(shared, sizeof(Peak));
+  return peak;
+}
+
+struct Way {
+  const char* name;
+  Format format;
+  const char* kind;
+  const char* params;
+};
+
+class Estimate : public testing::TestWithParam<Way> {};
+INSTANTIATE_TEST_SUITE_P(
+    Of, Estimate,
+    testing::Values(Way{"JpegSmall", Format::kJpeg, "image.resize", R"({"width":320,"format":"webp"})"},
+                    Way{"JpegWhole", Format::kJpeg, "image.process",
+                        R"({"operations":[{"op":"blur","sigma":2}],"format":"jpeg"})"},
+                    Way{"JpegToPng", Format::kJpeg, "image.resize", R"({"width":3000,"format":"png"})"},
+                    Way{"PngSmall", Format::kPng, "image.resize", R"({"width":320,"format":"jpeg"})"},
+                    Way{"PngToWebp", Format::kPng, "image.resize", R"({"width":3000,"format":"webp"})"},
+                    Way{"WebpSmall", Format::kWebp, "image.resize", R"({"width":320,"format":"jpeg"})"},
+                    Way{"WebpRotated", Format::kWebp, "image.process",
+                        R"({"operations":[{"op":"rotate","angle":10}],"format":"jpeg"})"}),
+    [](const auto& each) { return each.param.name; });
+
+// A peak under a sanitizer is the sanitizer's.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
+TEST_P(Estimate, IsNoLessThanThePeakAndNotFarAboveIt) {
+  if (kSanitized) GTEST_SKIP() << "a sanitizer's own memory would be measured";
+  const File file = file_of(gradient(6000, 4000), GetParam().format);
+  const Peak peak = peak_of(file, GetParam().kind, GetParam().params);
+  EXPECT_GE(peak.reserved_kb, peak.measured_kb);
+  // a job that takes nearly nothing still reserves its base
+  EXPECT_LE(peak.reserved_kb, 5 * peak.measured_kb + 16 * 1024);
+  RecordProperty("reserved_kb", std::to_string(peak.reserved_kb));
+  RecordProperty("measured_kb", std::to_string(peak.measured_kb));
+}
+
+}  // namespace
+}  // namespace quern::image

@@ -1,0 +1,64 @@
+#include "worker/jobs/image/memory_estimate.h"
+
+#include <algorithm>
+
+namespace quern::image {
+namespace {
+
+// Tables, libraries' small allocations, a channel of the resampler.
+constexpr std::uint64_t kBase = 12U << 20;
+
+// Bytes a stored pixel, while it is decoded, beside the picture itself.
+std::uint64_t decoder_bytes(const Header& header) {
+  switch (header.format) {
+    case Format::kJpeg: return header.progressive ? 6 : 0;  // all coefficients, 16 bits each
+    case Format::kPng: return 0;
+    case Format::kWebp:
+      return header.frames > 1 ? 12 : header.lossless ? 4 : 1;  // canvases; the lossless decoder's own copy
+    case Format::kGif: return 8;                                // the canvas, and the one to go back to
+    case Format::kTiff: return 8;
+    case Format::kAvif: return 12;  // planes of 16 bits, twice
+    case Format::kBmp: break;
+  }
+  return 1;
+}
+
+// Bytes a pixel of the result, while it is encoded.
+std::uint64_t encoder_bytes(Format format) {
+  switch (format) {
+    case Format::kJpeg: return 4;
+    case Format::kPng: return 10;  // filtered rows, and the room for them if they do not compress
+    case Format::kWebp: return 24;
+    case Format::kGif: return 16;
+    case Format::kTiff: return 8;
+    case Format::kAvif: return 48;
+    case Format::kBmp: break;
+  }
+  return 4;
+}
+
+}  // namespace
+
+std::uint64_t estimated_bytes(const Header& header, const DecodeOptions& options, std::uint64_t file_bytes,
+                              std::span<const OutputEstimate> outputs) {
+  const std::uint64_t stored = std::uint64_t{header.width} * header.height;
+  const std::uint64_t decoded =
+      stored / (std::uint64_t{options.shrink} * options.shrink) + header.width + header.height;
+  const std::uint64_t channels = header.alpha ? 4 : 3;
+  // a part of the file may have to be joined, or unpacked
+  const std::uint64_t picture = decoded * channels + file_bytes;
+  const std::uint64_t decoding = picture + stored * decoder_bytes(header);
+  std::uint64_t working = 0;
+  std::uint64_t kept = 0;
+  for (const OutputEstimate& output : outputs) {
+    const std::uint64_t pixels = std::uint64_t{output.size.width} * output.size.height;
+    // an operation's copy of its picture (with alpha premultiplied in 16 bits), and its result
+    const std::uint64_t operating = output.whole ? decoded * (header.alpha ? 16 : 9) : 0;
+    working = std::max(working, operating + pixels * (2 * channels + encoder_bytes(output.format)));
+    kept += pixels * channels;
+    if (output.frames > 1) kept += pixels * output.frames;  // what is encoded waits for the last frame
+  }
+  return kBase + std::max(decoding, picture + working) + kept;
+}
+
+}  // namespace quern::image
