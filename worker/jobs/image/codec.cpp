@@ -23,15 +23,12 @@ struct OtherFormat {
 };
 constexpr auto kOtherFormats = std::to_array<OtherFormat>({{0, "GIF8", "a GIF"},
                                                            {0, "BM", "a BMP"},
-                                                           {0, "II*\0", "a TIFF"},
-                                                           {0, "MM\0*", "a TIFF"},
-                                                           {4, "ftypavif", "an AVIF"},
                                                            {4, "ftyphei", "a HEIC"},
                                                            {0, "%PDF", "a PDF"},
                                                            {0, "<", "an SVG or HTML"}});
 
 [[noreturn]] void refuse_format(Bytes bytes) {
-  std::string message = bytes.empty() ? "the input is empty" : "the input is no JPEG, PNG or WebP image";
+  std::string message = bytes.empty() ? "the input is empty" : "the input is no picture that is read here: JPEG, PNG, WebP, GIF, TIFF, AVIF or BMP";
   const auto other =
       std::ranges::find_if(kOtherFormats, [&](const OtherFormat& each) { return has_at(bytes, each.at, each.magic); });
   if (other != kOtherFormats.end()) message += " (it looks like " + std::string(other->name) + " file)";
@@ -42,6 +39,8 @@ Format format_of(Bytes bytes) {
   if (has_at(bytes, 0, "\xff\xd8\xff")) return Format::kJpeg;
   if (has_at(bytes, 0, "\x89PNG\r\n\x1a\n")) return Format::kPng;
   if (has_at(bytes, 0, "RIFF") && has_at(bytes, 8, "WEBP")) return Format::kWebp;
+  if (has_at(bytes, 0, {"II*\0", 4}) || has_at(bytes, 0, {"MM\0*", 4})) return Format::kTiff;
+  if (has_at(bytes, 4, "ftypavif") || has_at(bytes, 4, "ftypavis")) return Format::kAvif;
   refuse_format(bytes);
 }
 
@@ -65,6 +64,8 @@ std::unique_ptr<Decoder> open_decoder(Bytes bytes, FailOn fail_on, const sdk::Jo
     case Format::kJpeg: return jpeg::open(bytes, fail_on, job);
     case Format::kPng: return png::open(bytes, fail_on, job);
     case Format::kWebp: return webp::open(bytes, fail_on, job);
+    case Format::kTiff: return tiff::open(bytes, fail_on, job);
+    case Format::kAvif: return avif::open(bytes, fail_on, job);
     default: refuse_format(bytes);
   }
 }
@@ -83,6 +84,8 @@ std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::J
     case Format::kJpeg: return jpeg::make_encoder(options, job);
     case Format::kPng: return png::make_encoder(options, job);
     case Format::kWebp: return webp::make_encoder(options, job);
+    case Format::kTiff: return tiff::make_encoder(options, job);
+    case Format::kAvif: return avif::make_encoder(options, job);
     default: break;
   }
   throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,

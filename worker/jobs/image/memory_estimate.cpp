@@ -37,6 +37,14 @@ std::uint64_t encoder_bytes(Format format) {
   return 4;
 }
 
+// Two decoded pixels. A decoder that shrinks gives chroma as large as luma.
+std::uint64_t bytes_of_two(const Header& header, const DecodeOptions& options) {
+  const bool planes = header.format == Format::kJpeg || header.format == Format::kWebp;
+  const bool halved = planes && header.chroma_subsampling == "4:2:0" && !header.alpha && options.shrink == 1;
+  if (options.yuv_welcome && halved) return 3;
+  return header.alpha ? 8 : 6;
+}
+
 }  // namespace
 
 std::uint64_t estimated_bytes(const Header& header, const DecodeOptions& options, std::uint64_t file_bytes,
@@ -46,7 +54,7 @@ std::uint64_t estimated_bytes(const Header& header, const DecodeOptions& options
       stored / (std::uint64_t{options.shrink} * options.shrink) + header.width + header.height;
   const std::uint64_t channels = header.alpha ? 4 : 3;
   // a part of the file may have to be joined, or unpacked
-  const std::uint64_t picture = decoded * channels + file_bytes;
+  const std::uint64_t picture = decoded * bytes_of_two(header, options) / 2 + file_bytes;
   const std::uint64_t decoding = picture + stored * decoder_bytes(header);
   std::uint64_t working = 0;
   std::uint64_t kept = 0;

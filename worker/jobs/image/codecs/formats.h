@@ -22,4 +22,14 @@ namespace webp {
 [[nodiscard]] std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job);
 }  // namespace webp
 
+namespace tiff {
+[[nodiscard]] std::unique_ptr<Decoder> open(Bytes bytes, FailOn fail_on, const sdk::Job& job);
+[[nodiscard]] std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job);
+}  // namespace tiff
+
+namespace avif {
+[[nodiscard]] std::unique_ptr<Decoder> open(Bytes bytes, FailOn fail_on, const sdk::Job& job);
+[[nodiscard]] std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job);
+}  // namespace avif
+
 }  // namespace quern::image

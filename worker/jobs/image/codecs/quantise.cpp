@@ -9,6 +9,9 @@
 #include <opencv2/imgproc.hpp>
 #include <string>
 
+// libgomp's, whose header comes with a compiler's OpenMP, which nothing else here needs.
+extern "C" void omp_set_num_threads(int threads);
+
 namespace quern::image {
 namespace {
 
@@ -33,6 +36,7 @@ int go_on(float /*percent*/, void* job) { return static_cast<const sdk::Job*>(jo
 }  // namespace
 
 Quantised quantise(const cv::Mat& picture, const QuantiseOptions& options, const sdk::Job& job) {
+  omp_set_num_threads(1);  // libimagequant would start some; a worker is one thread
   cv::Mat rgba = picture;
   if (picture.channels() == 3) cv::cvtColor(picture, rgba, cv::COLOR_RGB2RGBA);
   const Attributes attributes(liq_attr_create());

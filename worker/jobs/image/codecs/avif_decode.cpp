@@ -1,0 +1,109 @@
+#include <avif/avif.h>
+
+#include <memory>
+#include <new>
+#include <string>
+
+#include "worker/jobs/image/codecs/formats.h"
+
+namespace quern::image::avif {
+namespace {
+
+struct Destroy {
+  void operator()(avifDecoder* decoder) const noexcept { avifDecoderDestroy(decoder); }
+};
+using Handle = std::unique_ptr<avifDecoder, Destroy>;
+
+void check(avifResult result, const avifDecoder& decoder) {
+  if (result == AVIF_RESULT_OK) return;
+  if (result == AVIF_RESULT_OUT_OF_MEMORY) throw std::bad_alloc();
+  std::string reason = avifResultToString(result);
+  if (decoder.diag.error[0] != '\0') reason = decoder.diag.error;
+  throw sdk::JobError(sdk::JobErrorCode::kBadInput, "AVIF: " + reason);
+}
+
+// Turned anticlockwise first, and then mirrored (MIAF, 7.3.6.7), as one of EXIF's eight.
+int orientation_of(const avifImage& image) {
+  const int turns = (image.transformFlags & AVIF_TRANSFORM_IROT) != 0 ? image.irot.angle & 3 : 0;
+  if ((image.transformFlags & AVIF_TRANSFORM_IMIR) == 0) {
+    constexpr int kTurned[] = {1, 8, 3, 6};
+    return kTurned[turns];
+  }
+  constexpr int kUpsideDown[] = {4, 5, 2, 7};
+  constexpr int kSideways[] = {2, 7, 4, 5};
+  return image.imir.mode == 0 ? kUpsideDown[turns] : kSideways[turns];
+}
+
+std::string_view subsampling_of(avifPixelFormat format) {
+  switch (format) {
+    case AVIF_PIXEL_FORMAT_YUV444: return "4:4:4";
+    case AVIF_PIXEL_FORMAT_YUV422: return "4:2:2";
+    case AVIF_PIXEL_FORMAT_YUV420: return "4:2:0";
+    default: return {};
+  }
+}
+
+class AvifDecoder final : public Decoder {
+ public:
+  AvifDecoder(Bytes bytes, FailOn fail_on, const sdk::Job& job)
+      : Decoder({}), job_(job), decoder_(avifDecoderCreate()) {
+    if (!decoder_) throw std::bad_alloc();
+    decoder_->maxThreads = 1;
+    decoder_->codecChoice = AVIF_CODEC_CHOICE_DAV1D;
+    // the caller judges sizes from the header; libavif needs some bound that is no more than 2^28 pixels
+    decoder_->imageSizeLimit = AVIF_DEFAULT_IMAGE_SIZE_LIMIT;
+    decoder_->imageDimensionLimit = 65'536;
+    if (fail_on != FailOn::kWarning) decoder_->strictFlags = AVIF_STRICT_DISABLED;
+    check(avifDecoderSetIOMemory(decoder_.get(), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()),
+          *decoder_);
+    check(avifDecoderParse(decoder_.get()), *decoder_);
+    const avifImage& image = *decoder_->image;
+    header_ = {.format = Format::kAvif, .width = image.width, .height = image.height};
+    header_.orientation = orientation_of(image);  // EXIF's own is to be ignored, says HEIF
+    header_.alpha = decoder_->alphaPresent != AVIF_FALSE;
+    header_.depth = static_cast<int>(image.depth);
+    header_.space = image.yuvFormat == AVIF_PIXEL_FORMAT_YUV400 ? ColorSpace::kGrey : ColorSpace::kRgb;
+    header_.lossless = image.matrixCoefficients == AVIF_MATRIX_COEFFICIENTS_IDENTITY;
+    header_.chroma_subsampling = subsampling_of(image.yuvFormat);
+  }
+
+  [[nodiscard]] Metadata metadata() override {
+    const auto copy = [](const avifRWData& data) {
+      const auto* first = reinterpret_cast<const std::byte*>(data.data);
+      return data.size > kMetadataBytesMax ? std::vector<std::byte>()
+                                           : std::vector<std::byte>(first, first + data.size);
+    };
+    const avifImage& image = *decoder_->image;
+    return {.icc = copy(image.icc), .exif = copy(image.exif), .xmp = copy(image.xmp)};
+  }
+
+  // Of a sequence, the picture that stands for it. AV1 can't be stopped within a picture.
+  [[nodiscard]] Frame next(const DecodeOptions& /*options*/) override {
+    job_.throw_if_cancelled();
+    check(avifDecoderNextImage(decoder_.get()), *decoder_);
+    job_.throw_if_cancelled();
+    const avifImage& image = *decoder_->image;
+    cv::Mat picture(static_cast<int>(image.height), static_cast<int>(image.width), header().alpha ? CV_8UC4 : CV_8UC3);
+    avifRGBImage target;
+    avifRGBImageSetDefaults(&target, &image);
+    target.depth = 8;
+    target.format = header().alpha ? AVIF_RGB_FORMAT_RGBA : AVIF_RGB_FORMAT_RGB;
+    target.chromaUpsampling = AVIF_CHROMA_UPSAMPLING_BEST_QUALITY;
+    target.pixels = picture.data;
+    target.rowBytes = static_cast<std::uint32_t>(picture.step[0]);
+    check(avifImageYUVToRGB(&image, &target), *decoder_);
+    return {.picture = picture};
+  }
+
+ private:
+  const sdk::Job& job_;
+  Handle decoder_;
+};
+
+}  // namespace
+
+std::unique_ptr<Decoder> open(Bytes bytes, FailOn fail_on, const sdk::Job& job) {
+  return std::make_unique<AvifDecoder>(bytes, fail_on, job);
+}
+
+}  // namespace quern::image::avif

@@ -1,0 +1,199 @@
+#include <algorithm>
+#include <cstring>
+#include <opencv2/core.hpp>
+#include <vector>
+
+#include "worker/jobs/image/codecs/formats.h"
+#include "worker/jobs/image/codecs/tiff_file.h"
+#include "worker/jobs/image/color.h"
+
+namespace quern::image::tiff {
+namespace {
+
+enum class Alpha { kNone, kStraight, kPremultiplied };
+
+// What the first directory says.
+struct Layout {
+  std::uint16_t bits = 1;
+  std::uint16_t samples = 1;
+  std::uint16_t photometric = PHOTOMETRIC_MINISWHITE;
+  std::uint16_t planar = PLANARCONFIG_CONTIG;
+  std::uint16_t sample_format = SAMPLEFORMAT_UINT;
+  std::uint16_t compression = COMPRESSION_NONE;
+  Alpha alpha = Alpha::kNone;
+  bool tiled = false;
+
+  // How many of the samples are colours.
+  [[nodiscard]] int colors() const { return samples - (alpha == Alpha::kNone ? 0 : 1); }
+  // Whether its rows can be taken as they are.
+  [[nodiscard]] bool plain() const {
+    const bool depth = (bits == 8 || bits == 16) && sample_format == SAMPLEFORMAT_UINT;
+    const bool grey = photometric == PHOTOMETRIC_MINISBLACK && colors() == 1;
+    const bool rgb = photometric == PHOTOMETRIC_RGB && colors() == 3;
+    const bool inks = photometric == PHOTOMETRIC_SEPARATED && samples == 4 && bits == 8;
+    return depth && (grey || rgb || inks) && planar == PLANARCONFIG_CONTIG && !tiled;
+  }
+};
+
+Layout read_layout(TIFF* tiff) {
+  Layout layout;
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_BITSPERSAMPLE, &layout.bits);
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_SAMPLESPERPIXEL, &layout.samples);
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_PLANARCONFIG, &layout.planar);
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_SAMPLEFORMAT, &layout.sample_format);
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_COMPRESSION, &layout.compression);
+  TIFFGetField(tiff, TIFFTAG_PHOTOMETRIC, &layout.photometric);
+  layout.tiled = TIFFIsTiled(tiff) != 0;
+  std::uint16_t count = 0;
+  std::uint16_t* kinds = nullptr;
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_EXTRASAMPLES, &count, &kinds);
+  if (count == 1) layout.alpha = kinds[0] == EXTRASAMPLE_ASSOCALPHA ? Alpha::kPremultiplied : Alpha::kStraight;
+  return layout;
+}
+
+double density_of(TIFF* tiff) {
+  constexpr double kCentimetresPerInch = 2.54;
+  float density = 0;
+  std::uint16_t unit = RESUNIT_INCH;
+  if (TIFFGetField(tiff, TIFFTAG_XRESOLUTION, &density) == 0) return 0;
+  TIFFGetFieldDefaulted(tiff, TIFFTAG_RESOLUTIONUNIT, &unit);
+  if (unit == RESUNIT_NONE) return 0;
+  return unit == RESUNIT_CENTIMETER ? density * kCentimetresPerInch : density;
+}
+
+ColorSpace space_of(const Layout& layout) {
+  switch (layout.photometric) {
+    case PHOTOMETRIC_MINISWHITE:
+    case PHOTOMETRIC_MINISBLACK: return ColorSpace::kGrey;
+    case PHOTOMETRIC_SEPARATED: return ColorSpace::kCmyk;
+    default: return ColorSpace::kRgb;
+  }
+}
+
+class TiffDecoder final : public Decoder {
+ public:
+  TiffDecoder(Bytes bytes, FailOn fail_on, const sdk::Job& job)
+      : Decoder({}), job_(job), fail_on_(fail_on), file_(bytes, fail_on) {
+    TIFF* tiff = file_.handle();
+    layout_ = read_layout(tiff);
+    header_.format = Format::kTiff;
+    TIFFGetField(tiff, TIFFTAG_IMAGEWIDTH, &header_.width);
+    TIFFGetField(tiff, TIFFTAG_IMAGELENGTH, &header_.height);
+    if (header_.width == 0 || header_.height == 0) file_.fail(sdk::JobErrorCode::kBadInput);
+    std::uint16_t orientation = 1;
+    TIFFGetFieldDefaulted(tiff, TIFFTAG_ORIENTATION, &orientation);
+    header_.orientation = orientation >= 1 && orientation <= 8 ? orientation : 1;
+    header_.alpha = layout_.alpha != Alpha::kNone;
+    header_.space = space_of(layout_);
+    const bool palette = layout_.photometric == PHOTOMETRIC_PALETTE;
+    header_.depth = palette ? 8 : layout_.bits;
+    header_.palette_bits = palette ? layout_.bits : 0;
+    header_.lossless = layout_.compression != COMPRESSION_JPEG;
+    header_.density = density_of(tiff);
+  }
+
+  [[nodiscard]] Metadata metadata() override {
+    const auto read = [&](std::uint32_t tag) -> std::vector<std::byte> {
+      std::uint32_t size = 0;
+      const void* data = nullptr;
+      if (TIFFGetField(file_.handle(), tag, &size, &data) == 0 || size > kMetadataBytesMax) return {};
+      const auto* first = static_cast<const std::byte*>(data);
+      return {first, first + size};
+    };
+    return {.icc = read(TIFFTAG_ICCPROFILE), .exif = {}, .xmp = read(TIFFTAG_XMLPACKET)};
+  }
+
+  // The first directory's picture.
+  [[nodiscard]] Frame next(const DecodeOptions& /*options*/) override {
+    cv::Mat picture = layout_.plain() ? read_rows() : read_converted();
+    file_.check(sdk::JobErrorCode::kBadInput);
+    return {.picture = picture};
+  }
+
+ private:
+  [[nodiscard]] cv::Size size() const { return {static_cast<int>(header().width), static_cast<int>(header().height)}; }
+
+  cv::Mat read_rows() {
+    const int channels = layout_.samples;
+    const auto row_bytes = static_cast<std::size_t>(TIFFScanlineSize(file_.handle()));
+    const auto expected =
+        static_cast<std::size_t>(size().width) * static_cast<std::size_t>(channels) * layout_.bits / 8;
+    if (row_bytes != expected) file_.fail(sdk::JobErrorCode::kBadInput);
+    cv::Mat stored = cv::Mat::zeros(size(), CV_MAKETYPE(CV_8U, channels));
+    std::vector<std::uint16_t> wide(layout_.bits == 16 ? row_bytes / 2 : 0);
+    for (std::uint32_t y = 0; y < header().height; ++y) {
+      constexpr std::uint32_t kRowsPerPoll = 64;
+      if (y % kRowsPerPoll == 0) job_.throw_if_cancelled();
+      std::uint8_t* row = stored.ptr(static_cast<int>(y));
+      void* to = wide.empty() ? static_cast<void*>(row) : wide.data();
+      if (TIFFReadScanline(file_.handle(), to, y) < 0 && fail_on_ != FailOn::kNone) break;
+      for (std::size_t i = 0; i < wide.size(); ++i)
+        row[i] = static_cast<std::uint8_t>((wide[i] * 255U + 32'767U) / 65'535U);
+    }
+    file_.check(sdk::JobErrorCode::kBadInput);
+    return as_rgb(stored);
+  }
+
+  cv::Mat as_rgb(const cv::Mat& stored) {
+    if (layout_.photometric == PHOTOMETRIC_SEPARATED) {
+      cv::Mat inks;
+      cv::bitwise_not(stored, inks);  // TIFF says how much ink there is, ours how much is not
+      return rgb_of_inks(inks, metadata().icc);
+    }
+    cv::Mat out = stored;
+    if (layout_.colors() == 1) {
+      const bool alpha = layout_.alpha != Alpha::kNone;
+      out = cv::Mat(size(), alpha ? CV_8UC4 : CV_8UC3);
+      const std::vector<int> from_to = alpha ? std::vector{0, 0, 0, 1, 0, 2, 1, 3} : std::vector{0, 0, 0, 1, 0, 2};
+      cv::mixChannels(&stored, 1, &out, 1, from_to.data(), from_to.size() / 2);
+    }
+    if (layout_.alpha == Alpha::kPremultiplied) unpremultiply(out);
+    return out;
+  }
+
+  // Everything else (palettes, 1 to 4 bits, YCbCr, Lab, tiles, planes, ...) is converted by libtiff, to 8 bits with
+  // alpha premultiplied.
+  cv::Mat read_converted() {
+    TIFF* tiff = file_.handle();
+    TIFFSetField(tiff, TIFFTAG_ORIENTATION, ORIENTATION_TOPLEFT);  // as stored: turning it upright is not its business
+    cv::Mat raster = cv::Mat::zeros(size(), CV_8UC4);
+    job_.throw_if_cancelled();
+    auto* pixels = reinterpret_cast<std::uint32_t*>(raster.data);
+    const int stop = fail_on_ == FailOn::kNone ? 0 : 1;
+    if (TIFFReadRGBAImageOriented(tiff, header().width, header().height, pixels, ORIENTATION_TOPLEFT, stop) == 0 &&
+        fail_on_ != FailOn::kNone) {
+      file_.fail(sdk::JobErrorCode::kBadInput);
+    }
+    job_.throw_if_cancelled();
+    if (!header().alpha) {
+      cv::Mat rgb(size(), CV_8UC3);
+      constexpr int kFromTo[] = {0, 0, 1, 1, 2, 2};
+      cv::mixChannels(&raster, 1, &rgb, 1, kFromTo, 3);
+      return rgb;
+    }
+    unpremultiply(raster);
+    return raster;
+  }
+
+  static void unpremultiply(cv::Mat& picture) {
+    picture.forEach<cv::Vec4b>([](cv::Vec4b& pixel, const int* /*at*/) {
+      const int alpha = pixel[3];
+      for (int c = 0; c < 3; ++c) {
+        pixel[c] = alpha == 0 ? 0 : static_cast<std::uint8_t>(std::min((pixel[c] * 255 + alpha / 2) / alpha, 255));
+      }
+    });
+  }
+
+  const sdk::Job& job_;
+  FailOn fail_on_;
+  TiffFile file_;
+  Layout layout_;
+};
+
+}  // namespace
+
+std::unique_ptr<Decoder> open(Bytes bytes, FailOn fail_on, const sdk::Job& job) {
+  return std::make_unique<TiffDecoder>(bytes, fail_on, job);
+}
+
+}  // namespace quern::image::tiff
