@@ -28,7 +28,9 @@ constexpr auto kOtherFormats = std::to_array<OtherFormat>({{0, "GIF8", "a GIF"},
                                                            {0, "<", "an SVG or HTML"}});
 
 [[noreturn]] void refuse_format(Bytes bytes) {
-  std::string message = bytes.empty() ? "the input is empty" : "the input is no picture that is read here: JPEG, PNG, WebP, GIF, TIFF, AVIF or BMP";
+  std::string message = bytes.empty()
+                            ? "the input is empty"
+                            : "the input is no picture that is read here: JPEG, PNG, WebP, GIF, TIFF, AVIF or BMP";
   const auto other =
       std::ranges::find_if(kOtherFormats, [&](const OtherFormat& each) { return has_at(bytes, each.at, each.magic); });
   if (other != kOtherFormats.end()) message += " (it looks like " + std::string(other->name) + " file)";
