@@ -129,6 +129,7 @@ bool is_srgb(Bytes icc) {
 }
 
 cv::Mat to_srgb(const cv::Mat& picture, Bytes icc) {
+  if (icc.empty()) return picture;
   const Transform& transform = transform_for(icc, pixels_of(picture));
   if (!transform.handle || transform.identity) return picture;
   if (transform.grey) return grey_to_srgb(transform, picture);

@@ -105,10 +105,6 @@ class Rendering {
     }
   }
 
-  [[nodiscard]] cv::Mat in_srgb(const cv::Mat& picture) const {
-    return converts_ ? to_srgb(picture, metadata_.icc) : picture;
-  }
-
   // The resizes that all of the picture's ways begin with; none if one of them begins otherwise.
   [[nodiscard]] std::vector<ResizeOperation*> leading_resizes() const {
     std::vector<ResizeOperation*> resizes;
@@ -155,7 +151,8 @@ class Rendering {
                         .whole = stored_,
                         .decoded = {stored_.width / shrink, stored_.height / shrink},
                         .offset = frame.offset,
-                        .orientation = orientation_};
+                        .orientation = orientation_,
+                        .icc = converts_ ? Bytes(metadata_.icc) : Bytes()};
     std::optional<cv::Mat> shared;
     if (!shared_.empty() || leading_resizes().empty()) shared = shared_picture(source);
     for (Track& track : tracks_) {
@@ -169,9 +166,9 @@ class Rendering {
   cv::Mat shared_picture(const Source& source) {
     Context context = context_for();
     ResizeOperation* resize = leading_resize(shared_);
-    cv::Mat picture = resize != nullptr ? to_rgb(resize->apply(source, {}, job_))
-                                        : to_rgb(upright(source.picture, source.orientation));
-    return apply_from(shared_, resize != nullptr ? 1 : 0, in_srgb(picture), context);
+    if (resize != nullptr) return apply_from(shared_, 1, to_rgb(resize->apply(source, {}, job_)), context);
+    const cv::Mat picture = to_rgb(upright(source.picture, source.orientation));
+    return apply_from(shared_, 0, to_srgb(picture, source.icc), context);
   }
 
   Picture after_shared(const cv::Mat& shared, Track& track) {
@@ -182,11 +179,10 @@ class Rendering {
   Picture straight_from(const Source& source, Track& track) {
     ResizeOperation* resize = leading_resize(track.output.operations);
     const bool is_all = track.output.operations.size() == 1;
-    const bool stays = is_all && !converts_;
-    Picture picture = resize->apply(source, stays ? preferred_layout(track.options) : std::nullopt, job_);
-    if (stays) return picture;
+    Picture picture = resize->apply(source, is_all ? preferred_layout(track.options) : std::nullopt, job_);
+    if (is_all) return picture;
     Context context = context_for();
-    return apply_from(track.output.operations, 1, in_srgb(to_rgb(picture)), context);
+    return apply_from(track.output.operations, 1, to_rgb(picture), context);
   }
 
   cv::Mat apply_from(Operations& operations, std::size_t first, cv::Mat picture, Context& context) const {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "worker/jobs/image/attention.h"
+#include "worker/jobs/image/color.h"
 #include "worker/jobs/image/yuv.h"
 
 namespace quern::image {
@@ -76,6 +77,10 @@ cv::Mat with_alpha(const cv::Mat& picture) {
   return out;
 }
 
+Picture in_srgb(const Picture& picture, const Source& source) {
+  return source.icc.empty() ? picture : Picture(to_srgb(to_rgb(picture), source.icc));
+}
+
 // Around the picture, what the request says.
 Picture pad(const Picture& picture, const Plan& plan, const ResizeRequest& request) {
   const cv::Size canvas = cv_size(plan.canvas);
@@ -98,7 +103,8 @@ Picture resize_by_strategy(const Source& source, const ResizeRequest& request, c
                            std::optional<cv::Point>& place, const sdk::Job& job) {
   const Plan stored = lies(source.orientation) ? image::turned(plan) : plan;
   const Resize whole{.from = {{0, 0}, source.decoded}, .to = cv_size(stored.scaled), .kernel = request.kernel};
-  const cv::Mat scaled = to_rgb(upright(resample_any(source.picture, whole, {}, job), source.orientation));
+  const cv::Mat scaled =
+      to_rgb(in_srgb(upright(resample_any(source.picture, whole, {}, job), source.orientation), source));
   const cv::Size canvas = cv_size(plan.canvas);
   const cv::Size cut(std::min(scaled.cols, canvas.width), std::min(scaled.rows, canvas.height));
   if (!place) place = strategy == Strategy::kEntropy ? find_entropy(scaled, cut) : find_attention(scaled, cut);
@@ -148,13 +154,14 @@ Picture resize(const Source& source, const ResizeRequest& request, std::optional
   const Kept kept = kept_of(lying, gravity);
   cv::Rect2d from = source_of(kept, lying.scaled, source.decoded);
   from -= cv::Point2d(source.offset);
+  if (!source.icc.empty()) layout.reset();
   // It is turned after it was scaled, when there are fewer pixels. Turning would move an odd last pixel's chroma.
   const bool odd = kept.size.width % 2 != 0 || kept.size.height % 2 != 0;
   if (layout && source.orientation != 1 && odd && (layout->shift_x != 0 || layout->shift_y != 0)) layout.reset();
   if (layout && lies(source.orientation)) std::swap(layout->shift_x, layout->shift_y);
   const Picture scaled =
       resample_any(source.picture, {.from = from, .to = kept.size, .kernel = request.kernel}, layout, job);
-  return pad(upright(scaled, source.orientation), plan, request);
+  return pad(in_srgb(upright(scaled, source.orientation), source), plan, request);
 }
 
 Picture upright(const Picture& picture, int orientation) {
