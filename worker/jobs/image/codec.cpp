@@ -22,8 +22,12 @@ struct OtherFormat {
   std::string_view name;
 };
 constexpr auto kOtherFormats = std::to_array<OtherFormat>({{0, "GIF8", "a GIF"},
-                                                           {0, "BM", "a BMP"},
                                                            {4, "ftyphei", "a HEIC"},
+                                                           {4, "ftypmif1", "a HEIC"},
+                                                           {4, "JXL ", "a JPEG XL"},
+                                                           {0, "\xff\x0a", "a JPEG XL"},
+                                                           {4, "jP  ", "a JPEG 2000"},
+                                                           {0, "8BPS", "a Photoshop"},
                                                            {0, "%PDF", "a PDF"},
                                                            {0, "<", "an SVG or HTML"}});
 
@@ -43,6 +47,7 @@ Format format_of(Bytes bytes) {
   if (has_at(bytes, 0, "RIFF") && has_at(bytes, 8, "WEBP")) return Format::kWebp;
   if (has_at(bytes, 0, {"II*\0", 4}) || has_at(bytes, 0, {"MM\0*", 4})) return Format::kTiff;
   if (has_at(bytes, 4, "ftypavif") || has_at(bytes, 4, "ftypavis")) return Format::kAvif;
+  if (has_at(bytes, 0, "BM")) return Format::kBmp;
   refuse_format(bytes);
 }
 
@@ -68,6 +73,7 @@ std::unique_ptr<Decoder> open_decoder(Bytes bytes, FailOn fail_on, const sdk::Jo
     case Format::kWebp: return webp::open(bytes, fail_on, job);
     case Format::kTiff: return tiff::open(bytes, fail_on, job);
     case Format::kAvif: return avif::open(bytes, fail_on, job);
+    case Format::kBmp: return bmp::open(bytes, fail_on, job);
     default: refuse_format(bytes);
   }
 }
@@ -91,7 +97,7 @@ std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::J
     default: break;
   }
   throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
-                      "no " + std::string(name_of(options.format)) + " is written here", "format");
+                      "no BMP is written; JPEG, PNG, WebP, TIFF and AVIF are", "format");
 }
 
 }  // namespace quern::image

@@ -1,4 +1,4 @@
-// One pair of functions a format; codec.cpp picks among them. Each format's files are named after it.
+// One pair of functions a format (BMPs are only read); codec.cpp picks among them. Each format's files are named after it.
 #pragma once
 
 #include <memory>
@@ -31,5 +31,9 @@ namespace avif {
 [[nodiscard]] std::unique_ptr<Decoder> open(Bytes bytes, FailOn fail_on, const sdk::Job& job);
 [[nodiscard]] std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job);
 }  // namespace avif
+
+namespace bmp {
+[[nodiscard]] std::unique_ptr<Decoder> open(Bytes bytes, FailOn fail_on, const sdk::Job& job);
+}  // namespace bmp
 
 }  // namespace quern::image
