@@ -21,8 +21,7 @@ struct OtherFormat {
   std::string_view magic;
   std::string_view name;
 };
-constexpr auto kOtherFormats = std::to_array<OtherFormat>({{0, "GIF8", "a GIF"},
-                                                           {4, "ftyphei", "a HEIC"},
+constexpr auto kOtherFormats = std::to_array<OtherFormat>({{4, "ftyphei", "a HEIC"},
                                                            {4, "ftypmif1", "a HEIC"},
                                                            {4, "JXL ", "a JPEG XL"},
                                                            {0, "\xff\x0a", "a JPEG XL"},
@@ -47,6 +46,7 @@ Format format_of(Bytes bytes) {
   if (has_at(bytes, 0, "RIFF") && has_at(bytes, 8, "WEBP")) return Format::kWebp;
   if (has_at(bytes, 0, {"II*\0", 4}) || has_at(bytes, 0, {"MM\0*", 4})) return Format::kTiff;
   if (has_at(bytes, 4, "ftypavif") || has_at(bytes, 4, "ftypavis")) return Format::kAvif;
+  if (has_at(bytes, 0, "GIF87a") || has_at(bytes, 0, "GIF89a")) return Format::kGif;
   if (has_at(bytes, 0, "BM")) return Format::kBmp;
   refuse_format(bytes);
 }
@@ -71,6 +71,7 @@ std::unique_ptr<Decoder> open_decoder(Bytes bytes, FailOn fail_on, const sdk::Jo
     case Format::kJpeg: return jpeg::open(bytes, fail_on, job);
     case Format::kPng: return png::open(bytes, fail_on, job);
     case Format::kWebp: return webp::open(bytes, fail_on, job);
+    case Format::kGif: return gif::open(bytes, fail_on, job);
     case Format::kTiff: return tiff::open(bytes, fail_on, job);
     case Format::kAvif: return avif::open(bytes, fail_on, job);
     case Format::kBmp: return bmp::open(bytes, fail_on, job);
@@ -92,12 +93,13 @@ std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::J
     case Format::kJpeg: return jpeg::make_encoder(options, job);
     case Format::kPng: return png::make_encoder(options, job);
     case Format::kWebp: return webp::make_encoder(options, job);
+    case Format::kGif: return gif::make_encoder(options, job);
     case Format::kTiff: return tiff::make_encoder(options, job);
     case Format::kAvif: return avif::make_encoder(options, job);
     default: break;
   }
-  throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
-                      "no BMP is written; JPEG, PNG, WebP, TIFF and AVIF are", "format");
+  throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument, "no BMP is written; JPEG, PNG, WebP, GIF, TIFF and AVIF are",
+                      "format");
 }
 
 }  // namespace quern::image

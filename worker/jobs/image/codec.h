@@ -3,7 +3,7 @@
 //     JPEG   libjpeg-turbo   scaled decoding (1/2, 1/4, 1/8 in the DCT), planes as stored, every warning seen
 //     PNG    libspng         strict about CRCs and truncation, small attack surface; libdeflate to write
 //     WebP   libwebp         the format's own, with its demuxer and animation encoder
-//     GIF    giflib, cgif    TIFF   libtiff    AVIF   libavif    BMP   ours
+//     GIF    giflib    TIFF   libtiff    AVIF   libavif    BMP   ours
 //
 // OpenCV's imgcodecs would hide what these say: it prints warnings and returns grey rows for a truncated JPEG.
 //

@@ -22,6 +22,11 @@ namespace webp {
 [[nodiscard]] std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job);
 }  // namespace webp
 
+namespace gif {
+[[nodiscard]] std::unique_ptr<Decoder> open(Bytes bytes, FailOn fail_on, const sdk::Job& job);
+[[nodiscard]] std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job);
+}  // namespace gif
+
 namespace tiff {
 [[nodiscard]] std::unique_ptr<Decoder> open(Bytes bytes, FailOn fail_on, const sdk::Job& job);
 [[nodiscard]] std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job);
