@@ -20,11 +20,11 @@
 //
 //     supervisor: header ids, submission_tail, Descriptor fields, input extents, cancel, lifecycle,
 //                 worker_sleeping -> 0, supervisor_sleeping -> 1, Descriptor.word (Ready, Revoked),
-//                 stream_consumed, stream_waiting -> 0
+//                 stream_consumed, stream_waiting -> 0, memory_granted, memory_waiting -> 0
 //     worker:     completion_tail, Completion, ResultPart, output extents, progress*, stack* (from
 //                 its signal handler, worker/stack_probe.h), allocation_failed (likewise, worker/memory_note.h),
 //                 worker_sleeping -> 1, supervisor_sleeping -> 0, Descriptor.word (Taken), stream ring,
-//                 stream_produced, stream_position, stream_waiting -> 1
+//                 stream_produced, stream_position, stream_waiting -> 1, memory_wanted, memory_waiting -> 1
 //
 // The wiped memory of a sensitive job is the one exception: after the completion is consumed the slot is the
 // supervisor's, and it zeroes both extents; and what it has taken from the stream ring, before it gives it back.
@@ -34,7 +34,8 @@
 // memory goes with the last mapping: there is no name in any file system.
 //
 // The submission side is argued in submission_ring.h, the completion side in completion_ring.h, results
-// that are handed on while they are made in stream_ring.h, the sleeping and waking in doorbell.h.
+// that are handed on while they are made in stream_ring.h, what a job says of the memory it takes in reservation.h, the
+// sleeping and waking in doorbell.h.
 #pragma once
 
 #include <array>
@@ -51,7 +52,7 @@
 namespace quern::ipc {
 
 inline constexpr std::uint64_t kChannelMagic = 0x314e52'45555121;  // "!QUERN1" as little-endian text
-inline constexpr std::uint32_t kChannelLayoutVersion = 5;
+inline constexpr std::uint32_t kChannelLayoutVersion = 6;
 inline constexpr std::size_t kCacheLineBytes = 64;
 inline constexpr std::size_t kPageBytes = 4096;
 inline constexpr std::uint32_t kSlotsMax = 1024;
@@ -93,6 +94,7 @@ struct alignas(kPageBytes) ChannelHeader {
   std::uint32_t input_extent_bytes;
   std::uint32_t output_extent_bytes;
   std::uint64_t incarnation;
+  std::uint64_t memory_budget_bytes;  // of the pool, see reservation.h; 0: none
 
   alignas(kCacheLineBytes) std::atomic<std::uint64_t> submission_tail;      // positions published so far
   alignas(kCacheLineBytes) std::atomic<std::uint64_t> completion_tail;      // positions answered so far
@@ -116,6 +118,10 @@ struct alignas(kPageBytes) ChannelHeader {
   std::atomic<std::uint64_t> stream_position;                           // of the job whose bytes they are
   alignas(kCacheLineBytes) std::atomic<std::uint64_t> stream_consumed;  // bytes taken so far
   std::atomic<std::uint32_t> stream_waiting;                            // futex word: the worker waits for room
+  // see reservation.h
+  alignas(kCacheLineBytes) std::atomic<std::uint64_t> memory_wanted;
+  alignas(kCacheLineBytes) std::atomic<std::uint64_t> memory_granted;
+  std::atomic<std::uint32_t> memory_waiting;  // futex word: the worker waits to be granted
 };
 
 struct alignas(kCacheLineBytes) Descriptor {

@@ -42,6 +42,7 @@ bool wake_sleeper(std::atomic<std::uint32_t>& sleeping) noexcept {
 
 bool ring_worker(ChannelHeader& header) noexcept { return wake_sleeper(header.worker_sleeping); }
 bool ring_stream(ChannelHeader& header) noexcept { return wake_sleeper(header.stream_waiting); }
+bool ring_memory(ChannelHeader& header) noexcept { return wake_sleeper(header.memory_waiting); }
 
 void wait_for_submission(ChannelHeader& header, std::uint64_t head, std::uint32_t spin) noexcept {
   for (std::uint32_t i = 0; i < spin; ++i) {
@@ -66,10 +67,21 @@ void wait_for_stream_room(ChannelHeader& header, std::uint64_t consumed, std::ui
   futex_wait(header.stream_waiting, 1);
 }
 
-bool prepare_supervisor_sleep(ChannelHeader& header, std::uint64_t consumed, std::uint64_t stream_seen) noexcept {
+void wait_for_memory(ChannelHeader& header, std::uint64_t wanted, std::uint64_t position) noexcept {
+  header.memory_waiting.store(1, std::memory_order_seq_cst);
+  if (header.memory_granted.load(std::memory_order_seq_cst) == wanted ||
+      header.cancel.load(std::memory_order_seq_cst) == position + 1) {
+    header.memory_waiting.store(0, std::memory_order_relaxed);  // a stale 1 would only cost a needless wake
+    return;
+  }
+  futex_wait(header.memory_waiting, 1);
+}
+
+bool prepare_supervisor_sleep(ChannelHeader& header, const Seen& seen) noexcept {
   header.supervisor_sleeping.store(1, std::memory_order_seq_cst);
-  if (header.completion_tail.load(std::memory_order_seq_cst) == consumed &&
-      header.stream_produced.load(std::memory_order_seq_cst) == stream_seen) {
+  if (header.completion_tail.load(std::memory_order_seq_cst) == seen.completions &&
+      header.stream_produced.load(std::memory_order_seq_cst) == seen.stream &&
+      header.memory_wanted.load(std::memory_order_seq_cst) == seen.memory) {
     return true;
   }
   supervisor_awake(header);

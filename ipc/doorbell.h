@@ -20,6 +20,7 @@
 //
 // The same between a worker that waits for room in the stream ring and the supervisor that makes some, or asks
 // the job to stop: stream_waiting is the sleeper word, stream_consumed and cancel are what is looked at once more.
+// And between one that waits for memory and the supervisor that grants it: memory_waiting; memory_granted and cancel.
 //
 // What if the other side dies
 //   worker asleep, supervisor dies      PR_SET_PDEATHSIG kills the worker.
@@ -55,14 +56,27 @@ void wait_for_stream_room(ChannelHeader& header, std::uint64_t consumed, std::ui
 // Returns whether a system call was made.
 bool ring_stream(ChannelHeader& header) noexcept;
 
-// Supervisor, before it goes to wait for the eventfd: true when it may sleep, false when completions, or bytes in
-// the stream ring beyond those `stream_seen`, are there already (its word is then down again).
-[[nodiscard]] bool prepare_supervisor_sleep(ChannelHeader& header, std::uint64_t consumed,
-                                            std::uint64_t stream_seen) noexcept;
+// Worker: sleeps until memory_granted is `wanted`, or the job at `position` is asked to stop. May return spuriously;
+// the caller looks again.
+void wait_for_memory(ChannelHeader& header, std::uint64_t wanted, std::uint64_t position) noexcept;
+// Supervisor, after changing memory_granted or `cancel`: wakes the worker if it waits for that.
+// Returns whether a system call was made.
+bool ring_memory(ChannelHeader& header) noexcept;
+
+// What the supervisor has looked at.
+struct Seen {
+  std::uint64_t completions = 0;  // consumed
+  std::uint64_t stream = 0;       // bytes of the stream ring
+  std::uint64_t memory = 0;       // memory_wanted
+};
+// Supervisor, before it goes to wait for the eventfd: true when it may sleep, false when there is more than it has seen
+// (its word is then down again).
+[[nodiscard]] bool prepare_supervisor_sleep(ChannelHeader& header, const Seen& seen) noexcept;
 // Supervisor, when it is awake for whatever reason.
 void supervisor_awake(ChannelHeader& header) noexcept;
 
-// Worker, after complete, or StreamProducer::put: writes the eventfd if the supervisor sleeps. Returns whether it did.
+// Worker, after complete, StreamProducer::put, or a change of memory_wanted: writes the eventfd if the supervisor
+// sleeps. Returns whether it did.
 bool ring_supervisor(ChannelHeader& header, int eventfd) noexcept;
 
 }  // namespace quern::ipc

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <set>
+#include <utility>
 
 #include "common/paths.h"
 #include "common/toml_reader.h"
+#include "supervisor/machine_memory.h"
 
 namespace quern::supervisor {
 namespace {
@@ -78,9 +80,16 @@ void read_log(TomlDocument& document, Config& config) {
   log.finish();
 }
 
+PoolConfig default_pool(const std::string& name, std::vector<std::string> modules) {
+  return {.name = name,
+          .modules = std::move(modules),
+          .workers = cores(),
+          .memory_budget_bytes = default_memory_budget_bytes()};
+}
+
 PoolConfig read_pool(TomlDocument& document, const std::string& name) {
   TomlTable table = document.table("pools." + name);
-  PoolConfig pool{.name = name, .modules = {}, .workers = cores()};
+  PoolConfig pool = default_pool(name, {});
   table.read("modules", pool.modules);
   table.read("workers_max", pool.workers_max, 1, 4'096);
   table.read("workers", pool.workers, 1, pool.workers_max);
@@ -101,6 +110,7 @@ PoolConfig read_pool(TomlDocument& document, const std::string& name) {
   table.read("processes", pool.processes);
   table.read_size("result_bytes_max", pool.result_bytes_max, 4U << 10, kTiB);
   table.read_size("memory_bytes_max", pool.memory_bytes_max, 0, kTiB);
+  table.read_size("memory_budget_bytes", pool.memory_budget_bytes, 0, kTiB);
   if (pool.modules.empty()) table.complain("modules", "is missing; name at least one, such as [\"image\"]");
   table.finish();
   return pool;
@@ -128,6 +138,8 @@ void read_pools(TomlDocument& document, Config& config) {
 
 }  // namespace
 
+std::uint64_t default_memory_budget_bytes() { return std::min(machine_memory_bytes() / 2, kTiB); }
+
 std::uint32_t cores() noexcept {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -138,7 +150,7 @@ std::uint32_t cores() noexcept {
 Config default_config() {
   Config config = base_config();
   for (const char* name : {"hash", "image", "shared"}) {
-    config.pools.push_back(PoolConfig{.name = name, .modules = {name}, .workers = cores()});
+    config.pools.push_back(default_pool(name, {name}));
   }
   return config;
 }

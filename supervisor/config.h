@@ -34,7 +34,9 @@ struct PoolConfig {
   std::uint64_t worker_rss_bytes_max = 0;   // and when it occupies more than this between two jobs; 0: never
   std::uint64_t result_bytes_max = 512ULL << 20;
   std::uint64_t memory_bytes_max = 0;  // address space of a worker beyond its template's; 0: no limit
-  bool processes = false;              // whether jobs may start processes
+  std::uint64_t memory_budget_bytes =
+      0;                   // what its jobs may reserve together; 0: anything. Default: half the machine's
+  bool processes = false;  // whether jobs may start processes
 };
 
 struct LimitsConfig {
@@ -79,6 +81,9 @@ struct Config {
 // A file is taken whole or refused whole; the error names file, line, setting and what is allowed.
 [[nodiscard]] Result<Config> load_config(const std::string& path);
 [[nodiscard]] Result<Config> parse_config(std::string_view text, std::string_view file_name);
+
+// Half of what machine_memory.h says: what a pool's memory_budget_bytes is when nobody says.
+[[nodiscard]] std::uint64_t default_memory_budget_bytes();
 
 // Processors this process may run on; at least 1.
 [[nodiscard]] std::uint32_t cores() noexcept;

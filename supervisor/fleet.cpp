@@ -158,7 +158,8 @@ void Fleet::fill() {
 }
 
 Worker* Fleet::spawn_one() {
-  auto worker = Worker::create(io_, options_.geometry, next_incarnation_, worker_events_, options_.closer);
+  auto worker = Worker::create(io_, options_.geometry, next_incarnation_, worker_events_, options_.closer,
+                               options_.memory_budget_bytes);
   Result<void> asked = worker ? template_->request_spawn(**worker) : Result<void>(worker.error());
   if (!asked) {
     log_event(LogLevel::kError, "spawn_failed",

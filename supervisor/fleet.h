@@ -44,6 +44,7 @@ struct FleetOptions {
   TemplateOptions template_options;
   ipc::Geometry geometry{};
   std::uint32_t workers = 1;
+  std::uint64_t memory_budget_bytes = 0;   // told to each worker, see ipc/reservation.h; 0: none
   std::uint32_t worker_jobs_max = 0;       // about; 0: no limit
   std::uint64_t worker_rss_bytes_max = 0;  // 0: no limit
   Cgroups* cgroups = nullptr;  // where each worker gets a cgroup of its own; null: there are none. Outlives the fleet

@@ -5,6 +5,8 @@
 //                    ^                                           |
 //                    +------ worker died, attempts left ---------+
 //
+// A running job may wait for memory, and then its clock stands (supervisor/pool_memory.cpp).
+//
 // A Job is in exactly one of these places: its pool's queue, one worker's slot, or being answered. It
 // keeps its bytes and descriptors until it is answered, so that it can be tried again from them.
 //
@@ -78,13 +80,16 @@ class JobClient {
 };
 
 using QueueHook = boost::intrusive::list_member_hook<>;
-// Of jobs that no pool has accepted yet: one that goes leaves the line.
+// Of jobs that no pool has accepted yet, or that wait for memory: one that goes leaves the line.
 using LineHook =
     boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::link_mode_type::auto_unlink>>;
 using ExpiryHook = boost::intrusive::set_member_hook<boost::intrusive::optimize_size<true>>;
 
 // The supervisor's own jobs (own_job.h) are nobody's.
 inline constexpr std::uint64_t kOwnClientId = 0;
+
+// Whether a job has memory of its pool's budget, see supervisor/memory_budget.h.
+enum class MemoryState : std::uint8_t { kNone, kWaiting, kGranted };
 
 struct Job {
   std::uint64_t id = 0;
@@ -105,7 +110,7 @@ struct Job {
   // CLOCK_MONOTONIC nanoseconds
   std::int64_t accepted_ns = 0;
   std::int64_t published_ns = 0;
-  std::int64_t begun_ns = 0;         // while running
+  std::int64_t begun_ns = 0;         // while running; moved on by what it waited for memory
   std::int64_t run_expiry_ns = 0;    // while running: of its run timeout or deadline
   std::int64_t slow_ns = INT64_MAX;  // while running: when it is logged as slow
   std::int64_t queue_expiry_ns = 0;
@@ -114,6 +119,11 @@ struct Job {
 
   wire::Progress progress;           // last told to the client
   std::uint64_t streamed_bytes = 0;  // handed up; a job of which some were is not tried again
+
+  MemoryState memory = MemoryState::kNone;
+  std::uint64_t memory_bytes = 0;  // that it has, or waits for; of the last time that it had or did
+  std::int64_t memory_asked_ns = 0;
+  std::int64_t memory_waited_ns = 0;  // in this attempt
 
   double expected_run_ns = 0;  // of jobs of its kind, when it was accepted
 
@@ -138,6 +148,7 @@ struct Job {
   QueueHook queue_hook;
   QueueHook arrival_hook;
   LineHook line_hook;
+  LineHook memory_hook;
   ExpiryHook expiry_hook;
 
   [[nodiscard]] std::uint64_t body_bytes() const noexcept { return body.empty() ? body_fd_bytes : body.size(); }

@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "ipc/reservation.h"
 
 namespace quern::supervisor {
 
@@ -41,6 +42,7 @@ Pool::Pool(asio::io_context& io, ChildRegistry& registry, JobStore& store, Quara
       queue_({.jobs_max = config_.queue_jobs_max,
               .bytes_max = config_.queue_bytes_max,
               .aging_ns = config_.priority_aging_ms * kNsPerMs}),
+      memory_(config_.memory_budget_bytes, ipc::kMemoryShareBytes),
       room_(io),
       stack_ready_(io),
       timer_(io),
@@ -216,10 +218,11 @@ void Pool::on_answer(Worker& worker, Job& job, const WorkerAnswer& answer) {
 
 void Pool::succeed(Job& job, const WorkerAnswer& answer) {
   ++facts_.succeeded;
-  const wire::ResultInfo info{.job_id = job.id,
-                              .queue_ns = static_cast<std::uint64_t>(job.published_ns - job.accepted_ns),
-                              .run_ns = answer.run_ns,
-                              .attempts = job.attempts};
+  const wire::ResultInfo info{
+      .job_id = job.id,
+      .queue_ns = static_cast<std::uint64_t>(job.published_ns - job.accepted_ns + job.memory_waited_ns),
+      .run_ns = answer.run_ns,
+      .attempts = job.attempts};
   if (job.client != nullptr) job.client->on_result(job, info, answer.result);
   settle(job);
 }
@@ -232,7 +235,8 @@ void Pool::fail(Job& job, Error error) {
 }
 
 // Requires: the job is in neither the queue nor a worker.
-void Pool::settle(Job& job) noexcept {
+void Pool::settle(Job& job) {
+  give_back_memory(job);
   if (job.running && job.want_progress) --progress_watchers_;
   expiries_.erase(ExpirySet::s_iterator_to(job));
   store_.release(std::unique_ptr<Job>(&job));
@@ -246,6 +250,15 @@ Error Pool::stopped_early(const Job& job) const {
               .message = fmt::format("the job ran longer than its {} ms", job.run_timeout_ms),
               .cause = cause};
     case CauseKind::kQueueTimeout:
+      if (job.memory_bytes > 0) {
+        return {
+            .code = ErrorCode::kTimeout,
+            .message = fmt::format("the {} bytes of memory that the job needs were not free in time: others have {} "
+                                   "of the {} of pool {} (memory_budget_bytes)",
+                                   job.memory_bytes, memory_.reserved_bytes(), memory_.bytes_max(), config_.name),
+            .cause = cause,
+            .retry_after_ms = retry_after_ms()};
+      }
       return {.code = ErrorCode::kTimeout,
               .message = fmt::format("no worker of pool {} was free in time; it has {} jobs waiting", config_.name,
                                      queue_.size()),
@@ -290,7 +303,11 @@ void Pool::set_mode(Mode mode) {
 
 void Pool::stop() {
   set_mode(Mode::kStopping);
-  for (const auto& worker : fleet_.workers()) take_back(*worker);
+  for (const auto& worker : fleet_.workers()) {
+    take_back(*worker);
+    Job* job = worker->running();
+    if (job != nullptr && job->memory == MemoryState::kWaiting) ask_to_stop(*job, CauseKind::kSupervisorStopping);
+  }
   while (!queue_.empty()) {
     Job& job = queue_.pop(0);
     job.stop = CauseKind::kSupervisorStopping;

@@ -13,7 +13,7 @@
 //   ends in bounded time.
 //
 // Dispatch gives a worker more than one job only while they are short (kPrefetchNs of work), and takes
-// prefetched jobs back when another worker idles, so that nobody waits behind a long one.
+// prefetched jobs back when another worker idles, so that nobody waits behind a long one, or one that waits for memory.
 //
 // One thread. Destroy only with the fleet stopped, or with the io_context gone.
 #pragma once
@@ -34,6 +34,7 @@
 #include "supervisor/fleet.h"
 #include "supervisor/job.h"
 #include "supervisor/job_queue.h"
+#include "supervisor/memory_budget.h"
 #include "supervisor/quarantine.h"
 #include "supervisor/worker.h"
 
@@ -47,6 +48,7 @@ struct PoolFacts {
   std::uint64_t retried = 0;  // attempts after a worker's death
   std::uint64_t refused = 0;  // busy, draining, no worker, a deadline that can't be met
   std::uint64_t slow = 0;     // ran longer than slow_job_ms
+  std::uint64_t waited_for_memory = 0;
 };
 
 // How long a kind's jobs run, as measured.
@@ -114,6 +116,7 @@ class Pool final : private WorkerEvents, private FleetEvents {
   [[nodiscard]] const PoolConfig& config() const noexcept { return config_; }
   [[nodiscard]] const Fleet& fleet() const noexcept { return fleet_; }
   [[nodiscard]] const JobQueue& queue() const noexcept { return queue_; }
+  [[nodiscard]] const MemoryBudget& memory() const noexcept { return memory_; }
   [[nodiscard]] const PoolFacts& facts() const noexcept { return facts_; }
   [[nodiscard]] Mode mode() const noexcept { return mode_; }
   [[nodiscard]] std::size_t jobs() const noexcept { return expiries_.size(); }  // accepted, not answered
@@ -143,6 +146,7 @@ class Pool final : private WorkerEvents, private FleetEvents {
   void on_stream(Job& job, ipc::ByteSpan first, ipc::ByteSpan second) override {
     if (job.client != nullptr) job.client->on_stream(job, first, second);
   }
+  [[nodiscard]] bool on_memory_wanted(Job& job, std::uint64_t bytes) override;
   void on_stack(Worker& /*worker*/, Job& /*job*/) override { stack_ready_.notify_all(); }
   void on_serving(Worker& worker) override;
   void on_retiring(Worker& worker) override;
@@ -153,7 +157,7 @@ class Pool final : private WorkerEvents, private FleetEvents {
   [[nodiscard]] Result<void> admits(const Job& job) const;
   void succeed(Job& job, const WorkerAnswer& answer);
   void fail(Job& job, Error error);
-  void settle(Job& job) noexcept;
+  void settle(Job& job);
   void set_mode(Mode mode);
   [[nodiscard]] Error stopped_early(const Job& job) const;
 
@@ -166,6 +170,12 @@ class Pool final : private WorkerEvents, private FleetEvents {
   void requeue(Job& job);
   void settle_dead(Job& job, bool begun, pid_t worker_pid, Cause cause);
   [[nodiscard]] bool try_again(Job& job, CauseKind cause);
+
+  // pool_memory.cpp: reservations
+  void wait_for_memory(Job& job);
+  void grant_memory();
+  void end_memory_wait(Job& job);
+  void give_back_memory(Job& job);
 
   // pool_time.cpp: limits, slow jobs, progress
   void ask_to_stop(Job& job, CauseKind why);
@@ -186,6 +196,7 @@ class Pool final : private WorkerEvents, private FleetEvents {
   PoolConfig config_;
   std::vector<std::unique_ptr<Kind>> kinds_;
   JobQueue queue_;
+  MemoryBudget memory_;
   ExpirySet expiries_;
   AsyncEvent room_;
   AsyncEvent stack_ready_;  // some worker has stored its stack

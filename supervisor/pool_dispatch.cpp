@@ -18,6 +18,11 @@ constexpr double kPrefetchNs = 200'000;
 // How many bytes of jobs a worker may hold beyond what it runs: part of the memory ceiling.
 constexpr std::uint64_t kPrefetchBytes = 1U << 20;
 
+bool waits_for_memory(const Worker& worker) {
+  const Job* job = worker.running();
+  return job != nullptr && job->memory == MemoryState::kWaiting;
+}
+
 }  // namespace
 
 // ---- Dispatch --------------------------------------------------------------------------------------
@@ -49,12 +54,13 @@ void Pool::dispatch() {
   room_.notify_all();
 }
 
-// The least busy worker that has room, or null.
+// The least busy worker that has room, or null. Who waits for memory has none.
 Worker* Pool::pick() const noexcept {
   Worker* best = nullptr;
   std::uint32_t best_in_flight = window();
   for (const auto& worker : fleet_.workers()) {
     if (worker->state() != Worker::State::kServing || worker->in_flight() >= best_in_flight) continue;
+    if (worker->in_flight() > 0 && memory_.waiting() > 0 && waits_for_memory(*worker)) continue;
     best = worker.get();
     best_in_flight = worker->in_flight();
     if (best_in_flight == 0) break;
@@ -107,6 +113,9 @@ void Pool::take_back(Worker& worker) {
 }
 
 void Pool::requeue(Job& job) {
+  give_back_memory(job);
+  job.memory_bytes = 0;
+  job.memory_waited_ns = 0;
   if (job.running && job.want_progress) --progress_watchers_;
   job.running = false;
   job.slow_ns = INT64_MAX;

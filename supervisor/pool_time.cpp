@@ -46,6 +46,10 @@ void Pool::on_emptied(Worker& worker) {
 
 void Pool::ask_to_stop(Job& job, CauseKind why) {
   job.stop = why;
+  if (job.memory == MemoryState::kWaiting) {
+    end_memory_wait(job);
+    give_back_memory(job);
+  }
   job.worker->request_stop(job);
   watch_until(job, now_ns() + config_.cancel_grace_ms * kNsPerMs);
 }
@@ -95,7 +99,8 @@ std::int64_t Pool::end_if_due(Worker& worker, std::int64_t now) {
 }
 
 void Pool::expire(Job& job, std::int64_t now) {
-  if (job.running && now >= job.slow_ns && job.stop == CauseKind::kNone) {
+  const bool waits_for_memory = job.memory == MemoryState::kWaiting;
+  if (job.running && now >= job.slow_ns && job.stop == CauseKind::kNone && !waits_for_memory) {
     job.slow_ns = INT64_MAX;
     report_slow(job, now);
     if (now < job.run_expiry_ns) return watch_until(job, job.run_expiry_ns);
@@ -125,7 +130,8 @@ void Pool::expire(Job& job, std::int64_t now) {
   } else if (!job.running) {
     on_begun(job);  // begun while its predecessor's answer is still unread
   } else {
-    ask_to_stop(job, past_deadline ? CauseKind::kDeadline : CauseKind::kRunTimeout);
+    const CauseKind late = waits_for_memory ? CauseKind::kQueueTimeout : CauseKind::kRunTimeout;
+    ask_to_stop(job, past_deadline ? CauseKind::kDeadline : late);
   }
 }
 

@@ -82,6 +82,7 @@ FleetOptions fleet_options(const Config& config, const PoolConfig& pool, Cgroups
                                .processes = pool.processes},
           .geometry = kGeometry,
           .workers = pool.workers,
+          .memory_budget_bytes = pool.memory_budget_bytes,
           .worker_jobs_max = pool.worker_jobs_max,
           .worker_rss_bytes_max = pool.worker_rss_bytes_max,
           .cgroups = cgroups,

@@ -35,9 +35,11 @@ constexpr int kWorkerSendBytes = 1;
 // ---- Birth and death -----------------------------------------------------------------------------
 
 Result<std::unique_ptr<Worker>> Worker::create(asio::io_context& io, const ipc::Geometry& geometry,
-                                               std::uint64_t incarnation, WorkerEvents& events, FdCloser* closer) {
+                                               std::uint64_t incarnation, WorkerEvents& events, FdCloser* closer,
+                                               std::uint64_t memory_budget_bytes) {
   auto created = ipc::Channel::create(geometry, incarnation);
   if (!created) return created.error();
+  created->channel.header().memory_budget_bytes = memory_budget_bytes;
   unique_fd eventfd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!eventfd) return system_error("eventfd", "", errno);
   unique_fd worker_eventfd(::fcntl(eventfd.get(), F_DUPFD_CLOEXEC, 0));
@@ -63,6 +65,7 @@ Worker::Worker(asio::io_context& io, ipc::Channel channel, unique_fd channel_fd,
       submissions_(channel_),
       completions_(channel_),
       stream_(channel_),
+      memory_(channel_),
       jobs_(channel_.geometry().slots, nullptr),
       wipe_(channel_.geometry().slots, 0),
       eventfd_(io, eventfd.release()),
@@ -226,6 +229,7 @@ bool Worker::revoke(Job& job) noexcept {
 void Worker::request_stop(const Job& job) noexcept {
   channel_.header().cancel.store(job.position + 1, std::memory_order_seq_cst);  // a hint, polled
   ipc::ring_stream(channel_.header());                                          // where it may wait, instead of polling
+  ipc::ring_memory(channel_.header());
 }
 
 Job* Worker::running() const noexcept {

@@ -25,6 +25,7 @@
 #include "ipc/channel.h"
 #include "ipc/completion_ring.h"
 #include "ipc/control.h"
+#include "ipc/reservation.h"
 #include "ipc/stream_ring.h"
 #include "ipc/submission_ring.h"
 #include "supervisor/async_event.h"
@@ -47,6 +48,9 @@ class WorkerEvents {
   // Like JobClient's, of a job that streams its result.
   [[nodiscard]] virtual std::size_t stream_room(const Job& job) = 0;
   virtual void on_stream(Job& job, ipc::ByteSpan first, ipc::ByteSpan second) = 0;
+  // `job`, which runs, takes at most so much memory from now on; Worker::grant_memory() follows, at once or in time.
+  // False: no correct worker says so.
+  [[nodiscard]] virtual bool on_memory_wanted(Job& /*job*/, std::uint64_t /*bytes*/) { return false; }
   // The stack asked for with request_stack() is there; stack_of() has it.
   virtual void on_stack(Worker& /*worker*/, Job& /*job*/) {}
   // A turn of answers is over; there may be room for more jobs.
@@ -60,9 +64,11 @@ class Worker {
  public:
   enum class State { kSpawning, kServing, kRetiring, kDead };
 
+  // `memory_budget_bytes`: of its pool; 0: there is none.
   [[nodiscard]] static Result<std::unique_ptr<Worker>> create(boost::asio::io_context& io,
                                                               const ipc::Geometry& geometry, std::uint64_t incarnation,
-                                                              WorkerEvents& events, FdCloser* closer = nullptr);
+                                                              WorkerEvents& events, FdCloser* closer = nullptr,
+                                                              std::uint64_t memory_budget_bytes = 0);
 
   // ---- Birth and death (the fleet's business)
 
@@ -106,6 +112,8 @@ class Worker {
   void request_stop(const Job& job) noexcept;
   // The job's client takes bytes of its result again.
   void resume_stream(Job& job);
+  // The running job may take the memory that it has asked for.
+  void grant_memory() noexcept { memory_.grant(); }
   [[nodiscard]] bool begun(const Job& job) const noexcept { return submissions_.begun(job.position); }
   // The job at the front of the ring, before which there are none but revoked ones; or null.
   [[nodiscard]] Job* running() const noexcept;
@@ -156,6 +164,7 @@ class Worker {
   [[nodiscard]] bool pass_on_stream();
   [[nodiscard]] bool pass_on_stream(Job& job);
   [[nodiscard]] bool pass_on_rest(Job& job, const ipc::Completion& completion);
+  [[nodiscard]] bool take_reservation(std::uint64_t word);
   void take(const Job& job, const ipc::StreamConsumer::Bytes& bytes);
   void hand_up(Job& job, const ipc::StreamConsumer::Bytes& bytes);
   void wipe(std::uint64_t position) noexcept;
@@ -169,6 +178,7 @@ class Worker {
   ipc::SubmissionProducer submissions_;
   ipc::CompletionConsumer completions_;
   ipc::StreamConsumer stream_;
+  ipc::MemoryDesk memory_;
   std::vector<Job*> jobs_;          // by slot; null: free, or revoked
   std::vector<std::uint8_t> wipe_;  // by slot: what lies there is secret
   std::unique_ptr<Process> process_;

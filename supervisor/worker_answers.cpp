@@ -1,4 +1,4 @@
-// The half of Worker that takes what the process has made: answers, streams of them, stacks.
+// The half of Worker that takes what the process has made or says: answers, streams of them, reservations, stacks.
 #include <string.h>
 #include <sys/uio.h>
 
@@ -29,10 +29,14 @@ asio::awaitable<void> Worker::watch_completions() {
   ipc::ChannelHeader& header = channel_.header();
   boost::system::error_code failure;
   for (;;) {
+    const std::uint64_t memory_wanted = memory_.look();  // before the answers, see ipc/reservation.h
     const Turn turn = drain();
     if (turn == Turn::kCorrupt) co_return;  // killed; the pidfd tells when it is gone
     if (!pass_on_stream()) co_return kill({CauseKind::kChannelCorrupt, 0});
-    if (turn == Turn::kMore || !ipc::prepare_supervisor_sleep(header, completions_.consumed(), stream_.seen())) {
+    if (turn == Turn::kIdle && !take_reservation(memory_wanted)) co_return kill({CauseKind::kChannelCorrupt, 0});
+    if (turn == Turn::kMore ||
+        !ipc::prepare_supervisor_sleep(
+            header, {.completions = completions_.consumed(), .stream = stream_.seen(), .memory = memory_.seen()})) {
       co_await asio::post(asio::use_awaitable);  // others have their turn
       continue;
     }
@@ -129,6 +133,19 @@ void Worker::take(const Job& job, const ipc::StreamConsumer::Bytes& bytes) {
 void Worker::resume_stream(Job& job) {
   if (state_ == State::kDead || running() != &job || pass_on_stream(job)) return;
   kill({CauseKind::kChannelCorrupt, 0});
+}
+
+// What the running job says of its memory, after all answers that came before it. False: the worker lied.
+bool Worker::take_reservation(std::uint64_t word) {
+  if (word == memory_.seen()) return true;
+  memory_.note(word);
+  const auto wanted = ipc::MemoryWord::unpacked(word);
+  const std::uint64_t oldest = completions_.consumed();
+  const auto ahead = static_cast<std::int16_t>(wanted.position - static_cast<std::uint16_t>(oldest));
+  if (ahead < 0) return true;  // that job is over
+  Job* job = oldest == submissions_.next() ? nullptr : jobs_[channel_.slot(oldest)];
+  if (ahead > 0 || job == nullptr || !submissions_.begun(oldest)) return false;
+  return events_.on_memory_wanted(*job, wanted.bytes());
 }
 
 void Worker::wipe(const ipc::StreamConsumer::Bytes& taken) noexcept {

@@ -42,8 +42,13 @@ ipc::ResultPart table_row(std::string_view name, std::uint64_t bytes, wire::Plac
 
 }  // namespace
 
-JobRun::JobRun(const ipc::Channel& channel, int control, int eventfd, std::span<const sdk::Kind* const> kinds)
-    : channel_(channel), control_(control), kinds_(kinds), stream_(channel, eventfd) {}
+JobRun::JobRun(const ipc::Channel& channel, int control, int eventfd, std::span<const sdk::Kind* const> kinds,
+               std::uint64_t memory_bytes_max)
+    : channel_(channel),
+      control_(control),
+      kinds_(kinds),
+      stream_(channel, eventfd),
+      reservation_(channel, eventfd, memory_bytes_max) {}
 
 ipc::Completion JobRun::run(const ipc::SubmissionConsumer::Claim& claim) {
   position_ = claim.position;
@@ -75,15 +80,17 @@ void JobRun::run_module(ipc::Completion& completion) {
   read_inputs(body->parts);
   read_shared();
   check_input_count(kind);
+  reservation_.begin(position_);
   const std::int64_t began_ns = now_ns();
+  const auto run_ns = [&] { return static_cast<std::uint64_t>(now_ns() - began_ns - reservation_.waited_ns()); };
   forget_failed_allocations();
   try {
     kind.run(*this);
   } catch (...) {
-    completion.run_ns = static_cast<std::uint64_t>(now_ns() - began_ns);
+    completion.run_ns = run_ns();
     throw;
   }
-  completion.run_ns = static_cast<std::uint64_t>(now_ns() - began_ns);
+  completion.run_ns = run_ns();
 }
 
 // ---- Input -----------------------------------------------------------------------------------------
@@ -247,8 +254,6 @@ void JobRun::progress(std::uint64_t done, std::uint64_t total, std::string_view 
   view.message_bytes = static_cast<std::uint32_t>(write_printable(message, view.message));
   ipc::store_progress(channel_.header(), position_, view);
 }
-
-void JobRun::reserve_memory(std::uint64_t /*bytes*/) {}
 
 // ---- Completion ------------------------------------------------------------------------------------
 

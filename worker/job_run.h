@@ -23,6 +23,7 @@
 #include "ipc/wire.h"
 #include "worker/direct_output.h"
 #include "worker/job_output.h"
+#include "worker/memory_reservation.h"
 #include "worker/sdk/job.h"
 #include "worker/stream_output.h"
 #include "worker/wiping_memory.h"
@@ -31,8 +32,9 @@ namespace quern::worker {
 
 class JobRun final : public sdk::Job {
  public:
-  // `control`, `eventfd`: the worker's ends, borrowed.
-  JobRun(const ipc::Channel& channel, int control, int eventfd, std::span<const sdk::Kind* const> kinds);
+  // `control`, `eventfd`: the worker's ends, borrowed. `memory_bytes_max`: the worker's; 0: no limit.
+  JobRun(const ipc::Channel& channel, int control, int eventfd, std::span<const sdk::Kind* const> kinds,
+         std::uint64_t memory_bytes_max = 0);
 
   // Runs the claimed job and returns its completion; never throws for what a module does. Result
   // descriptors have been sent when it returns.
@@ -49,7 +51,7 @@ class JobRun final : public sdk::Job {
   void forward(const sdk::InputPart& input, std::string_view part_name) override;
   [[nodiscard]] bool cancel_requested() const noexcept override;
   void progress(std::uint64_t done, std::uint64_t total, std::string_view message) noexcept override;
-  void reserve_memory(std::uint64_t bytes) override;
+  void reserve_memory(std::uint64_t bytes) override { reservation_.reserve(bytes); }
   [[nodiscard]] std::uint32_t attempt() const noexcept override { return submission_.attempt; }
 
  private:
@@ -82,6 +84,7 @@ class JobRun final : public sdk::Job {
   std::vector<SharedView> shared_;
   std::vector<ipc::Mapping> mappings_;
   StreamEnd stream_;
+  MemoryReservation reservation_;
   std::unique_ptr<DirectOutput>
       direct_;                     // the first part, when the client gave a file for it or takes it as it is made
   std::deque<JobOutput> outputs_;  // a deque: module's references stay valid while parts are added

@@ -48,7 +48,7 @@ int run_worker(WorkerOptions options) {
   ipc::ChannelHeader& header = channel->header();
   ipc::SubmissionConsumer submissions(*channel);
   ipc::CompletionProducer completions(*channel);
-  JobRun job(*channel, options.control.get(), options.eventfd.get(), options.kinds);
+  JobRun job(*channel, options.control.get(), options.eventfd.get(), options.kinds, options.sandbox.memory_bytes_max);
   for (;;) {
     const bool retire = told_to_retire(header);  // before the claim: nothing is published after it
     const auto claim = submissions.claim();

@@ -36,6 +36,7 @@ void check_pool(const supervisor::PoolConfig& pool) {
   within(pool.attempts, 1, 10, "attempts");
   within(pool.result_bytes_max, 4U << 10, kTiB, "result_bytes_max");
   within(pool.memory_bytes_max, 0, kTiB, "memory_bytes_max");
+  within(pool.memory_budget_bytes, 0, kTiB, "memory_budget_bytes");
   within(pool.workers, 1, pool.workers_max, "workers");
 }
 

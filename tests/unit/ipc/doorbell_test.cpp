@@ -28,7 +28,7 @@ TEST_F(Doorbell, ABusyWorkerCostsNoSystemCall) {
 TEST_F(Doorbell, AnAwakeSupervisorCostsNoSystemCall) {
   const unique_fd eventfd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   EXPECT_FALSE(ring_supervisor(header, eventfd.get()));
-  EXPECT_TRUE(prepare_supervisor_sleep(header, 0, 0));
+  EXPECT_TRUE(prepare_supervisor_sleep(header, {}));
   EXPECT_TRUE(ring_supervisor(header, eventfd.get()));
   EXPECT_FALSE(ring_supervisor(header, eventfd.get()));
   std::uint64_t count = 0;
@@ -38,7 +38,7 @@ TEST_F(Doorbell, AnAwakeSupervisorCostsNoSystemCall) {
 
 TEST_F(Doorbell, TheSupervisorDoesNotSleepOnAnswersThatAreThere) {
   header.completion_tail.store(3);
-  EXPECT_FALSE(prepare_supervisor_sleep(header, 2, 0));
+  EXPECT_FALSE(prepare_supervisor_sleep(header, {.completions = 2}));
   EXPECT_EQ(header.supervisor_sleeping.load(), 0U);
 }
 

@@ -172,7 +172,7 @@ TEST_F(SubmissionRing, EveryJobIsRunOrRevokedExactlyOnce) {
     }
     if (completions_.consumed() == producer_.next()) continue;
     const std::uint32_t bell = answers_bell.load();
-    if (prepare_supervisor_sleep(header, completions_.consumed(), 0)) answers_bell.wait(bell);
+    if (prepare_supervisor_sleep(header, {.completions = completions_.consumed()})) answers_bell.wait(bell);
     supervisor_awake(header);
   }
   header.lifecycle.store(1);

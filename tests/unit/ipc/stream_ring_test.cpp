@@ -91,9 +91,9 @@ TEST_F(StreamRing, BelievesNoImpossibleCount) {
 TEST_F(StreamRing, TheSupervisorDoesNotSleepOnBytesItHasNotSeen) {
   producer.begin(0);
   put("x");
-  EXPECT_FALSE(prepare_supervisor_sleep(header, 0, consumer.seen()));
+  EXPECT_FALSE(prepare_supervisor_sleep(header, {.stream = consumer.seen()}));
   (void)consumer.look(0);
-  EXPECT_TRUE(prepare_supervisor_sleep(header, 0, consumer.seen())) << "seen, and left there";
+  EXPECT_TRUE(prepare_supervisor_sleep(header, {.stream = consumer.seen()})) << "seen, and left there";
 }
 
 TEST_F(StreamRing, AWorkerThatIsAskedToStopDoesNotWait) {
@@ -147,7 +147,7 @@ TEST_F(StreamRing, BothSidesAtOnce) {
     const auto bytes = consumer.look(taken < kBytes / 2 ? 0 : 1);
     ASSERT_TRUE(bytes);
     if (bytes->size() == 0) {
-      if (!prepare_supervisor_sleep(header, 0, consumer.seen())) continue;
+      if (!prepare_supervisor_sleep(header, {.stream = consumer.seen()})) continue;
       pollfd bell{.fd = eventfd.get(), .events = POLLIN, .revents = 0};
       ASSERT_EQ(::poll(&bell, 1, 20'000), 1) << "a wake-up was lost after " << taken << " bytes";
       std::uint64_t count = 0;

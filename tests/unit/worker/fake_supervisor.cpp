@@ -154,7 +154,10 @@ std::optional<Answer> FakeWorker::answer() {
     }
     if (dead) return std::nullopt;
     ipc::ChannelHeader& header = channel_.channel.header();
-    if (!ipc::prepare_supervisor_sleep(header, completions_.consumed(), header.stream_produced.load())) continue;
+    if (!ipc::prepare_supervisor_sleep(header, {.completions = completions_.consumed(),
+                                                .stream = header.stream_produced.load(),
+                                                .memory = header.memory_wanted.load()}))
+      continue;
     pollfd waiting[] = {{.fd = eventfd_.get(), .events = POLLIN, .revents = 0},
                         {.fd = pidfd_.get(), .events = POLLIN, .revents = 0}};
     if (::poll(waiting, 2, kLimitMs) == 0) throw std::runtime_error("no answer came");

@@ -117,6 +117,17 @@ void allocate(sdk::Job& job) {
   job.output().write(fmt::format("{}\n", bytes));
 }
 
+// Takes none of it: what is tested is who waits for whom.
+void reserve(sdk::Job& job) {
+  job.reserve_memory(static_cast<std::uint64_t>(job.integer("bytes")));
+  sleep_until(Clock::now() + milliseconds(job.integer("ms")), &job);
+  for (const double then : job.numbers("then_bytes")) {
+    job.reserve_memory(static_cast<std::uint64_t>(then));
+    sleep_until(Clock::now() + milliseconds(job.integer("then_ms")), &job);
+  }
+  job.output().write("reserved\n");
+}
+
 void ignore_cancel(sdk::Job& job) {
   sigset_t all;
   ::sigfillset(&all);
@@ -328,6 +339,29 @@ sdk::Module describe_kinds() {
            .input = none,
            .output = "the number of bytes",
            .run = allocate},
+          {.name = "debug.reserve",
+           .summary = "Reserves memory of its pool's budget for a while, and takes none of it",
+           .params = {{.name = "bytes",
+                       .type = ParamType::kInteger,
+                       .help = "how much",
+                       .required = true,
+                       .min = 0,
+                       .max = 1e12},
+                      milliseconds_param(0),
+                      {.name = "then_bytes",
+                       .type = ParamType::kNumbers,
+                       .help = "then so much instead, one after the other",
+                       .fallback = boost::json::array(),
+                       .max = 1000},
+                      {.name = "then_ms",
+                       .type = ParamType::kInteger,
+                       .help = "each of them for so long, in milliseconds",
+                       .fallback = 0,
+                       .min = 0,
+                       .max = kMillisecondsMax}},
+           .input = none,
+           .output = "a line of text",
+           .run = reserve},
           {.name = "debug.ignore_cancel",
            .summary = "Sleeps with all signals blocked, whatever anyone asks",
            .params = {milliseconds_param(1000)},
