@@ -84,6 +84,10 @@ Result<void> check(const BatchArguments& batch, const json::object& kind) {
   if (std::ranges::find(batch.inputs, "-") != batch.inputs.end()) {
     return usage_error("an input is a file; --from - reads files' names from standard input", "input");
   }
+  const json::value* format = batch.params.if_contains("format");
+  if (!batch.suffix && format != nullptr && *format == "auto") {
+    return usage_error("with --format auto nobody knows how outputs will end; name a format, or give --suffix", "suffix");
+  }
   return {};
 }
 

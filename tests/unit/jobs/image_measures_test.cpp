@@ -298,6 +298,30 @@ TEST(ImagePlaceholder, IsAJobWhoseResultIsJson) {
   EXPECT_EQ(answer.at("width"), 8);
 }
 
+TEST(ImagePlaceholder, HoldsTheWholePictureVerySmall) {
+  const File file = file_of(quarters(300, 200), Format::kPng);
+  const auto answer = answer_of("image.placeholder", {file}, R"({"side":12})");
+  const std::string_view uri = answer.at("data_uri").as_string();
+  const std::string_view prefix = "data:image/webp;base64,";
+  ASSERT_TRUE(uri.starts_with(prefix));
+  // RFC 4648's digits, four for three bytes
+  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  File decoded;
+  unsigned bits = 0;
+  int held = 0;
+  for (const char digit : uri.substr(prefix.size())) {
+    if (digit == '=') break;
+    ASSERT_NE(kDigits.find(digit), std::string_view::npos);
+    bits = bits << 6 | static_cast<unsigned>(kDigits.find(digit));
+    if ((held += 6) < 8) continue;
+    held -= 8;
+    decoded.push_back(static_cast<std::byte>(bits >> held));
+  }
+  const cv::Mat small = picture_of(decoded);
+  EXPECT_EQ(small.size(), cv::Size(12, 8));
+  EXPECT_GT(small.at<cv::Vec3b>(1, 1)[0], 180);  // red
+}
+
 TEST(ImageMeasures, StopWhenAsked) {
   const File file = file_of(noise(64, 64, 6), Format::kPng);
   for (const char* kind : {"image.stats", "image.compare", "image.placeholder"}) {

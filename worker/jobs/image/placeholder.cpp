@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/archive/iterators/base64_from_binary.hpp>
+#include <boost/archive/iterators/transform_width.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 #include <cmath>
@@ -12,9 +14,12 @@
 #include <string_view>
 #include <vector>
 
+#include "worker/jobs/image/codec.h"
 #include "worker/jobs/image/kinds.h"
+#include "worker/jobs/image/memory_output.h"
 #include "worker/jobs/image/operations/channel.h"
 #include "worker/jobs/image/render.h"
+#include "worker/jobs/image/resize.h"
 #include "worker/jobs/image/stats.h"
 
 namespace quern::image {
@@ -90,6 +95,31 @@ int quantised(double share) {
   return static_cast<int>(std::clamp(std::floor(root * 9 + 9.5), 0.0, 18.0));
 }
 
+std::string base64(Bytes bytes) {
+  using boost::archive::iterators::base64_from_binary;
+  using boost::archive::iterators::transform_width;
+  const auto* first = reinterpret_cast<const char*>(bytes.data());
+  using Digits = base64_from_binary<transform_width<const char*, 6, 8>>;
+  std::string text(Digits(first), Digits(first + bytes.size()));
+  text.append((3 - bytes.size() % 3) % 3, '=');
+  return text;
+}
+
+// The picture with its longer side at `side`, as a WebP that a page can hold itself.
+std::string data_uri(const cv::Mat& picture, std::uint32_t side, const sdk::Job& job) {
+  constexpr int kQuality = 40;
+  const Size whole{static_cast<std::uint32_t>(picture.cols), static_cast<std::uint32_t>(picture.rows)};
+  std::optional<cv::Point> place;
+  const Picture small =
+      resize({.picture = picture, .whole = whole, .decoded = picture.size()},
+             {.asked = {side, side}, .fit = Fit::kInside, .scaling = {.enlarge = false}}, {}, place, job);
+  const auto encoder = make_encoder({.format = Format::kWebp, .quality = kQuality}, job);
+  encoder->add({.picture = small});
+  MemoryOutput output;
+  encoder->finish(output);
+  return "data:image/webp;base64," + base64(output.bytes());
+}
+
 void run(sdk::Job& job) {
   const cv::Mat picture = first_picture(job.inputs()[0].bytes, input_options(job.params()), job);
   const BlurHashSize size{.across = static_cast<int>(job.integer("components_x")),
@@ -98,6 +128,7 @@ void run(sdk::Job& job) {
   const json::object document{{"width", picture.cols},
                               {"height", picture.rows},
                               {"blurhash", blur_hash(picture, size, job)},
+                              {"data_uri", data_uri(picture, static_cast<std::uint32_t>(job.integer("side")), job)},
                               {"dominant", fmt::format("#{:02x}{:02x}{:02x}", dominant.r, dominant.g, dominant.b)}};
   job.output().write(json::serialize(document) + "\n");
 }
@@ -129,10 +160,16 @@ std::string blur_hash(const cv::Mat& picture, BlurHashSize size, const sdk::Job&
 sdk::Kind placeholder_kind() {
   sdk::Kind kind;
   kind.name = "image.placeholder";
-  kind.summary = "What to show before a picture is there: its BlurHash and dominant colour";
+  kind.summary = "What to show before a picture is there: its BlurHash, dominant colour, and itself very small";
   kind.params = input_specs();
   kind.params.push_back(components_param("components_x", "of the BlurHash, across", 4));
   kind.params.push_back(components_param("components_y", "of the BlurHash, down", 3));
+  kind.params.push_back({.name = "side",
+                         .type = sdk::ParamType::kInteger,
+                         .help = "of the longer side of data_uri, in pixels",
+                         .fallback = 16,
+                         .min = 1,
+                         .max = 64});
   kind.input = {.parts_min = 1, .parts_max = 1, .help = "a picture"};
   kind.output = "a JSON object";
   kind.run = run;

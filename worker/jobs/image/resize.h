@@ -43,7 +43,8 @@ struct Source {
   cv::Size2d decoded;   // the whole in decoded pixels: as stored, divided by the decoder's shrink
   cv::Point offset{};   // where `picture` lies in that
   int orientation = 1;  // that is still to be undone
-  // What its colours mean, if they are to become sRGB's: once there are fewer of them, and before others are put around.
+  // What its colours mean, if they are to become sRGB's: once there are fewer of them, and before others are put
+  // around.
   Bytes icc{};
 };
 

@@ -1,4 +1,5 @@
-// One pair of functions a format (BMPs are only read); codec.cpp picks among them. Each format's files are named after it.
+// One pair of functions a format (BMPs are only read); codec.cpp picks among them. Each format's files are named after
+// it.
 #pragma once
 
 #include <memory>
