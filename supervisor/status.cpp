@@ -29,6 +29,11 @@ std::string_view state_word(const Worker& worker) noexcept {
   return "dead";
 }
 
+std::string_view state_word(const Job& job) noexcept {
+  if (!job.running) return "queued";
+  return job.memory == MemoryState::kWaiting ? "waiting" : "running";
+}
+
 json::object describe_worker(const Worker& worker, std::int64_t now) {
   json::object object{{"pid", worker.pid()},
                       {"state", state_word(worker)},
@@ -39,7 +44,9 @@ json::object describe_worker(const Worker& worker, std::int64_t now) {
                                  {"kind", job->kind->name},
                                  {"attempt", job->attempts + 1},
                                  {"begun", worker.begun(*job)},
-                                 {"running_ms", (now - job->published_ns) / kNsPerMs}};
+                                 {"running_ms", (now - job->published_ns) / kNsPerMs},
+                                 {"waits_for_memory", job->memory == MemoryState::kWaiting},
+                                 {"memory_bytes", job->memory == MemoryState::kNone ? 0 : job->memory_bytes}};
   }
   return object;
 }
@@ -125,6 +132,10 @@ json::object describe_pool(const Pool& pool, std::int64_t now) {
                       {"retried", pool.facts().retried},
                       {"deaths", std::move(deaths)},
                       {"memory_cap", name(pool.fleet().memory_cap())},
+                      {"memory_budget_bytes", pool.memory().bytes_max()},
+                      {"memory_reserved_bytes", pool.memory().reserved_bytes()},
+                      {"waiting_for_memory", pool.memory().waiting()},
+                      {"waited_for_memory", pool.facts().waited_for_memory},
                       {"slow", pool.facts().slow},
                       {"respawns", fleet.respawns},
                       {"recycled", fleet.recycled},
@@ -202,16 +213,18 @@ std::string jobs_document(std::span<const std::unique_ptr<Pool>> pools) {
     json::object object{{"id", job.id},
                         {"kind", job.kind->name},
                         {"pool", job.kind->pool->config().name},
-                        {"state", job.running ? "running" : "queued"},
+                        {"state", state_word(job)},
                         {"priority", job.priority},
                         {"attempt", job.attempts + 1},
                         {"client", job.client_id},
                         {"bytes", job.payload_bytes},
                         {"age_ms", (now - job.accepted_ns) / kNsPerMs}};
+    const bool waits = job.memory == MemoryState::kWaiting;
     if (job.running) {
-      object["running_ms"] = (now - job.begun_ns) / kNsPerMs;
+      object["running_ms"] = ((waits ? job.memory_asked_ns : now) - job.begun_ns) / kNsPerMs;
       object["pid"] = job.worker->pid();
     }
+    if (job.memory != MemoryState::kNone) object["memory_bytes"] = job.memory_bytes;
     if (job.stop != CauseKind::kNone) object["stopping"] = name(job.stop);
     described.push_back(std::move(object));
   }

@@ -43,6 +43,14 @@ std::string size_text(std::int64_t bytes) {
   return fmt::format("{:.1f} TiB", amount);
 }
 
+std::string memory_text(const json::object& pool) {
+  if (number(pool, "memory_budget_bytes") == 0) return "-";
+  const std::int64_t waiting = number(pool, "waiting_for_memory");
+  return fmt::format("{}/{}{}", size_text(number(pool, "memory_reserved_bytes")),
+                     size_text(number(pool, "memory_budget_bytes")),
+                     waiting == 0 ? "" : fmt::format(", {} wait", waiting));
+}
+
 std::string utc_time(std::int64_t unix_ms) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(unix_ms / 1000)));
 }

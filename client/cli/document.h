@@ -20,6 +20,9 @@ namespace quern::cli {
 [[nodiscard]] std::string duration(std::int64_t ms);
 // "812 B", "1.5 MiB"
 [[nodiscard]] std::string size_text(std::int64_t bytes);
+// What a pool's jobs have reserved, of how much, and how many wait for some: "1.5 GiB/4.0 GiB, 3 wait"; "-" without a
+// budget.
+[[nodiscard]] std::string memory_text(const boost::json::object& pool);
 // "2026-01-15T09:30:01Z"
 [[nodiscard]] std::string utc_time(std::int64_t unix_ms);
 

@@ -24,9 +24,10 @@ std::string death_counts(const json::object& pool) {
 
 void print_pool(const json::object& pool) {
   const json::array& workers = pool.at("workers").as_array();
-  fmt::print("{:<12} {:<9} {:>3}/{:<3} {:>7} {:>8} {:>11} {:>8} {:>8}  {}\n", text(pool, "name"), text(pool, "state"),
-             workers.size(), number(pool, "workers_target"), number(pool, "queued"), number(pool, "running"),
-             number(pool, "succeeded"), number(pool, "failed"), number(pool, "retried"), death_counts(pool));
+  fmt::print("{:<12} {:<9} {:>3}/{:<3} {:>7} {:>8} {:>11} {:>8} {:>8} {:>22}  {}\n", text(pool, "name"),
+             text(pool, "state"), workers.size(), number(pool, "workers_target"), number(pool, "queued"),
+             number(pool, "running"), number(pool, "succeeded"), number(pool, "failed"), number(pool, "retried"),
+             memory_text(pool), death_counts(pool));
 }
 
 void print_workers(const json::object& pool) {
@@ -37,6 +38,9 @@ void print_workers(const json::object& pool) {
       const json::object& object = running->as_object();
       job = fmt::format("job {} {} for {}", number(object, "id"), text(object, "kind"),
                         duration(number(object, "running_ms")));
+      if (object.at("waits_for_memory").as_bool()) {
+        job += fmt::format(", waits for {}", size_text(number(object, "memory_bytes")));
+      }
     }
     fmt::print("  {:<10} pid {:<8} {:<9} {:>9} done  {}\n", text(pool, "name"), number(worker, "pid"),
                text(worker, "state"), number(worker, "jobs_done"), job);
@@ -71,8 +75,8 @@ Result<void> print_status(std::string_view document) {
   const json::object& memory = status.at("memory").as_object();
   fmt::print("memory: {} of at most {}\n\n", size_text(number(memory, "rss_bytes")),
              size_text(number(memory, "ceiling_bytes")));
-  fmt::print("{:<12} {:<9} {:>7} {:>7} {:>8} {:>11} {:>8} {:>8}  {}\n", "POOL", "STATE", "WORKERS", "QUEUED", "RUNNING",
-             "SUCCEEDED", "FAILED", "RETRIED", "DEATHS");
+  fmt::print("{:<12} {:<9} {:>7} {:>7} {:>8} {:>11} {:>8} {:>8} {:>22}  {}\n", "POOL", "STATE", "WORKERS", "QUEUED",
+             "RUNNING", "SUCCEEDED", "FAILED", "RETRIED", "RESERVED", "DEATHS");
   for (const json::value& pool : status.at("pools").as_array()) print_pool(pool.as_object());
   fmt::print("\n");
   for (const json::value& pool : status.at("pools").as_array()) print_workers(pool.as_object());

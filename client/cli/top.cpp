@@ -35,9 +35,9 @@ std::string rate(const json::object& now, const json::object* before, std::strin
 
 void add_pools(Lines& lines, const json::object& status, const json::object* previous,
                std::chrono::milliseconds elapsed) {
-  lines.push_back(fmt::format("{:<12} {:<9} {:>9} {:>7} {:>10} {:>11} {:>8} {:>7} {:>8} {:>6} {:>8}  {}", "POOL",
+  lines.push_back(fmt::format("{:<12} {:<9} {:>9} {:>7} {:>10} {:>11} {:>8} {:>7} {:>8} {:>6} {:>8} {:>22}  {}", "POOL",
                               "STATE", "BUSY/ALL", "QUEUED", "DONE/S", "DONE", "FAILED", "DEATHS", "RECYCLED", "SLOW",
-                              "BACKOFF", "LAST DEATH"));
+                              "BACKOFF", "RESERVED", "LAST DEATH"));
   for (const json::value& each : status.at("pools").as_array()) {
     const json::object& pool = each.as_object();
     const json::array& workers = pool.at("workers").as_array();
@@ -47,12 +47,12 @@ void add_pools(Lines& lines, const json::object& status, const json::object* pre
     for (const auto& [cause, count] : pool.at("deaths").as_object()) deaths += count.to_number<std::int64_t>();
     const json::value* last = pool.if_contains("last_death");
     lines.push_back(
-        fmt::format("{:<12} {:<9} {:>9} {:>7} {:>10} {:>11} {:>8} {:>7} {:>8} {:>6} {:>8}  {}", text(pool, "name"),
-                    text(pool, "state"), fmt::format("{}/{}", busy, workers.size()), number(pool, "queued"),
-                    rate(pool, pool_named(previous, text(pool, "name")), "succeeded", elapsed),
+        fmt::format("{:<12} {:<9} {:>9} {:>7} {:>10} {:>11} {:>8} {:>7} {:>8} {:>6} {:>8} {:>22}  {}",
+                    text(pool, "name"), text(pool, "state"), fmt::format("{}/{}", busy, workers.size()),
+                    number(pool, "queued"), rate(pool, pool_named(previous, text(pool, "name")), "succeeded", elapsed),
                     number(pool, "succeeded"), number(pool, "failed"), deaths, number(pool, "recycled"),
                     number(pool, "slow"), number(pool, "backoff_ms") == 0 ? "" : duration(number(pool, "backoff_ms")),
-                    last == nullptr ? "" : text(last->as_object(), "cause")));
+                    memory_text(pool), last == nullptr ? "" : text(last->as_object(), "cause")));
   }
 }
 

@@ -27,6 +27,7 @@
 #include "ipc/channel.h"
 #include "ipc/control.h"
 #include "ipc/memfd.h"
+#include "ipc/reservation.h"
 #include "ipc/wire.h"
 #include "worker/sdk/job.h"
 
@@ -182,6 +183,22 @@ class Attack {
     }
   }
 
+  // Asks for memory that there is not, or as another job, or while it waits, or gives back what it does not have.
+  void memory() {
+    for (std::uint64_t times = 1 + upto(200); times > 0; --times) {
+      const std::uint64_t budget = ipc::pages_of(header_.memory_budget_bytes);
+      const std::array<std::uint64_t, 6> pages{budget, upto(budget), upto(budget), budget + 1, 0, random_()};
+      const ipc::MemoryWord word{.pages = static_cast<std::uint32_t>(pages[upto(pages.size())]),
+                                 .position = static_cast<std::uint16_t>(chance(16) ? random_() : position_),
+                                 .number = static_cast<std::uint16_t>(random_())};
+      header_.memory_wanted.store(word.packed());
+      if (chance(4)) header_.memory_granted.store(random_());
+      if (chance(4)) header_.memory_waiting.store(static_cast<std::uint32_t>(random_()));
+      if (chance(2)) ring();
+      if (chance(8)) pause_ms(1);  // to be looked at
+    }
+  }
+
   void doorbell() {
     const std::uint64_t full = UINT64_MAX - 1;
     if (chance(2)) (void)write_doorbell(full);
@@ -255,13 +272,14 @@ class Attack {
       case 10: return flicker();
       case 11: return hang_up();
       case 12: return stream();
-      case 13: return deaf();
-      case 14: return usurp();
+      case 13: return memory();
+      case 14: return deaf();
+      case 15: return usurp();
       default: return hand_back();
     }
   }
   void several() {
-    for (std::uint64_t count = 1 + upto(4); count > 0; --count) choose(upto(13));
+    for (std::uint64_t count = 1 + upto(4); count > 0; --count) choose(upto(14));
   }
 
   // How it ends: by itself in some way, or by returning to the worker's loop as if nothing were.
@@ -395,10 +413,10 @@ class Attack {
 };
 
 // In the order of Attack::choose.
-const std::vector<std::string> kModes{
-    "words",    "descriptors",      "completions", "result_parts", "channel", "tail",   "forge",
-    "messages", "descriptor_flood", "doorbell",    "flicker",      "hang_up", "stream", "deaf",
-    "usurp",    "hand_back",        "several"};
+const std::vector<std::string> kModes{"words",   "descriptors", "completions", "result_parts",     "channel",
+                                      "tail",    "forge",       "messages",    "descriptor_flood", "doorbell",
+                                      "flicker", "hang_up",     "stream",      "memory",           "deaf",
+                                      "usurp",   "hand_back",   "several"};
 
 void scribble(sdk::Job& job) {
   const Place& channel = find_channel(job.input().data());

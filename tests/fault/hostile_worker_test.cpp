@@ -40,9 +40,9 @@ constexpr bool kSanitized = true;
 constexpr bool kSanitized = false;
 #endif
 
-constexpr std::array kModes{"words",   "descriptors", "completions", "result_parts",     "channel",
-                            "tail",    "forge",       "messages",    "descriptor_flood", "doorbell",
-                            "flicker", "hang_up",     "stream",      "several"};
+constexpr std::array kModes{"memory",   "words",   "descriptors", "completions", "result_parts",
+                            "channel",  "tail",    "forge",       "messages",    "descriptor_flood",
+                            "doorbell", "flicker", "hang_up",     "stream",      "several"};
 
 // Far above what a run on a loaded machine shows, far below what anybody would call hanging.
 constexpr auto kNeighbourP99Max = kSanitized ? 2000ms : 250ms;

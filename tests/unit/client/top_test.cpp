@@ -20,7 +20,8 @@ boost::json::object status(int done) {
                             std::to_string(done) + R"json(},
     "pools": [{"name": "image", "state": "degraded", "queued": 3, "succeeded": )json" +
                             std::to_string(done) + R"json(, "failed": 4, "deaths": {"signaled": 5, "exited": 1},
-      "recycled": 6, "slow": 7, "backoff_ms": 800, "last_death": {"pid": 9, "cause": "signal 11 (SIGSEGV)"},
+      "recycled": 6, "slow": 7, "memory_budget_bytes": 4294967296,
+      "memory_reserved_bytes": 1610612736, "waiting_for_memory": 3, "backoff_ms": 800, "last_death": {"pid": 9, "cause": "signal 11 (SIGSEGV)"},
       "workers": [{"pid": 11, "state": "idle", "rss_bytes": 512, "jobs_done": 1},
                   {"pid": 12, "state": "busy", "rss_bytes": 4096, "jobs_done": 2,
                    "job": {"id": 99, "kind": "image.resize", "running_ms": 1500}}]
@@ -46,6 +47,7 @@ TEST(Top, ShowsPoolsWorkersAndClientsBusyOnesFirst) {
   EXPECT_THAT(page, HasSubstr("memory 1.0 MiB of at most 2.0 GiB"));
   EXPECT_THAT(page, HasSubstr("degraded"));
   EXPECT_THAT(page, HasSubstr("1/2"));
+  EXPECT_THAT(page, HasSubstr("1.5 GiB/4.0 GiB, 3 wait"));
   EXPECT_THAT(page, HasSubstr("signal 11 (SIGSEGV)"));
   EXPECT_LT(page.find("99 image.resize"), page.find("      11 image")) << "the busy worker first";
   EXPECT_LT(page.find("busy\n"), page.find("idle?")) << "the client with jobs first";

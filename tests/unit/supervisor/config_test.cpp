@@ -25,6 +25,7 @@ TEST(Config, WithoutAFileHasAPoolForEachBuiltInModule) {
   EXPECT_EQ(config.pools[1].name, "image");
   EXPECT_EQ(config.pools[2].name, "shared");
   EXPECT_EQ(config.pools[0].workers, cores());
+  EXPECT_EQ(config.pools[0].memory_budget_bytes, default_memory_budget_bytes());
 }
 
 TEST(Config, ReadsEverySetting) {
@@ -45,6 +46,9 @@ workers = 3
 queue_jobs_max = 9
 queue_bytes_max = 100000
 attempts = 1
+memory_budget_bytes = "3GiB"
+[pools.other]
+modules = ["other"]
 )",
                                    "quern.toml");
   ASSERT_TRUE(config) << config.error().message;
@@ -55,10 +59,12 @@ attempts = 1
   EXPECT_EQ(config->limits.frame_bytes_max, 1U << 20);
   EXPECT_EQ(config->log.level, LogLevel::kWarn);
   EXPECT_EQ(config->log.format, LogFormat::kJson);
-  ASSERT_EQ(config->pools.size(), 1U);
+  ASSERT_EQ(config->pools.size(), 2U);
   EXPECT_EQ(config->pools[0].modules.size(), 2U);
   EXPECT_EQ(config->pools[0].workers, 3U);
   EXPECT_EQ(config->pools[0].queue_bytes_max, 100'000U);
+  EXPECT_EQ(config->pools[0].memory_budget_bytes, 3ULL << 30);
+  EXPECT_EQ(config->pools[1].memory_budget_bytes, default_memory_budget_bytes());
 }
 
 TEST(Config, ABadFileIsRefusedWithLineAndReason) {
