@@ -16,11 +16,11 @@
 #include <string>
 #include <vector>
 
-#include "bench/lanczos.h"
 #include "bench/peer_process.h"
 #include "bench/report.h"
 #include "bench/server.h"
 #include "client/client.h"
+#include "tests/unit/jobs/lanczos.h"
 #include "tests/unit/sdk/fake_job.h"
 #include "worker/jobs/image/codec.h"
 #include "worker/jobs/image/yuv.h"
@@ -175,7 +175,7 @@ std::string sharp_command(const char* what, const Case& each, json::object more 
 }
 
 Quality measure_quality(client::Client& client, const PeerProcess& node, const Case& each, const std::string& scratch) {
-  const File reference = as_png(bench::reference_cover(decoded(read_file(each.input)), {each.width, each.height}));
+  const File reference = as_png(image::reference_cover(decoded(read_file(each.input)), {each.width, each.height}));
   // Formats without alpha are compared over black, as both put them there.
   const auto made = [&](const File& file) { return Made{file.size(), likeness(client, reference, file)}; };
   Quality quality;

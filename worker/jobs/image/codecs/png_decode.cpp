@@ -66,6 +66,27 @@ std::vector<std::byte> xmp_of(spng_ctx* context) {
   return {};
 }
 
+// libspng takes nothing of a chunk that is cut short. For those who want what is there: the file with its last chunk
+// as long as it is. Empty where nothing is to be mended.
+std::vector<std::byte> mended(Bytes file) {
+  constexpr std::size_t kSignatureBytes = 8;
+  constexpr std::size_t kHeadBytes = 8;  // length and type
+  constexpr std::size_t kCrcBytes = 4;   // wrong then, which is let pass
+  for (std::size_t at = kSignatureBytes; at + kHeadBytes + kCrcBytes < file.size();) {
+    std::size_t size = 0;
+    for (std::size_t i = 0; i < 4; ++i) size = size << 8 | std::to_integer<std::size_t>(file[at + i]);
+    const std::size_t there = file.size() - at - kHeadBytes - kCrcBytes;
+    if (size <= there) {
+      at += kHeadBytes + size + kCrcBytes;
+      continue;
+    }
+    std::vector<std::byte> copy(file.begin(), file.end());
+    for (std::size_t i = 0; i < 4; ++i) copy[at + i] = static_cast<std::byte>(there >> (24 - 8 * i));
+    return copy;
+  }
+  return {};
+}
+
 class PngDecoder final : public Decoder {
  public:
   PngDecoder(Bytes bytes, FailOn fail_on, const sdk::Job& job)
@@ -91,7 +112,8 @@ class PngDecoder final : public Decoder {
     job_.throw_if_cancelled();
     if (std::optional<cv::Mat> fast = decode_fast(bytes_, header())) return {.picture = *std::move(fast)};
     spng_ihdr raw{};
-    const Context context = open_context(bytes_, raw, fail_on_);
+    const std::vector<std::byte> whole = fail_on_ == FailOn::kNone ? mended(bytes_) : std::vector<std::byte>();
+    const Context context = open_context(whole.empty() ? bytes_ : Bytes(whole), raw, fail_on_);
     const bool alpha = header().alpha;
     cv::Mat picture(static_cast<int>(header().height), static_cast<int>(header().width), alpha ? CV_8UC4 : CV_8UC3);
     if (fail_on_ == FailOn::kNone) picture.setTo(cv::Scalar::all(0));

@@ -70,10 +70,11 @@ void encode(const Picture& picture, const EncodeOptions& options, Sink& sink, We
     return static_cast<const Sink*>(running->user_data)->job->cancel_requested() ? 0 : 1;
   };
   const auto* yuv = std::get_if<YuvPicture>(&picture);
-  if (yuv != nullptr && config.lossless == 0 && is_as_stored(*yuv)) {
+  if (yuv != nullptr && config.lossless == 0 && config.use_sharp_yuv == 0 && is_as_stored(*yuv)) {
     point_to(source, *yuv);
   } else {
-    source.use_argb = config.lossless;
+    source.use_argb =
+        config.lossless != 0 || config.use_sharp_yuv != 0 ? 1 : 0;  // libwebp's own, sharper, way to planes
     import(source, to_rgb(picture));
   }
   if (WebPEncode(&config, &source) != 0) return;

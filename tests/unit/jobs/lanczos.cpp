@@ -1,4 +1,4 @@
-#include "bench/lanczos.h"
+#include "tests/unit/jobs/lanczos.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +7,7 @@
 #include <opencv2/core.hpp>
 #include <vector>
 
-namespace quern::bench {
+namespace quern::image {
 namespace {
 
 constexpr double kLobes = 3;
@@ -87,4 +87,4 @@ cv::Mat reference_cover(const cv::Mat& picture, cv::Size to) {
   return straight(scale_rows(down.t(), scaled.width, offset.x, to.width).t());
 }
 
-}  // namespace quern::bench
+}  // namespace quern::image

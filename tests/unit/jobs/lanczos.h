@@ -4,9 +4,9 @@
 
 #include <opencv2/core/mat.hpp>
 
-namespace quern::bench {
+namespace quern::image {
 
 // RGB or RGBA (premultiplied while it is resampled) to `to`, covering it, the middle kept; as fit `cover` does.
 [[nodiscard]] cv::Mat reference_cover(const cv::Mat& picture, cv::Size to);
 
-}  // namespace quern::bench
+}  // namespace quern::image

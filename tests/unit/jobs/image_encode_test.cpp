@@ -1,0 +1,258 @@
+// Every option of writing, seen in the file it makes; and the ways around RGB and zlib beside the straight ones.
+#include <gmock/gmock.h>
+#include <spng.h>
+
+#include <algorithm>
+#include <opencv2/imgproc.hpp>
+#include <set>
+#include <tuple>
+
+#include "tests/unit/jobs/pictures.h"
+#include "worker/jobs/image/codecs/png_deflate.h"
+#include "worker/jobs/image/codecs/png_fast.h"
+#include "worker/jobs/image/codecs/png_filters.h"
+#include "worker/jobs/image/encode_params.h"
+#include "worker/jobs/image/resample.h"
+#include "worker/jobs/image/yuv.h"
+
+namespace quern::image {
+namespace {
+
+using sdk::error_of;
+using sdk::FakeJob;
+using sdk::JobErrorCode;
+
+const sdk::Kind kNothing{};
+
+cv::Mat noise(int width, int height, int type = CV_8UC3) {
+  cv::Mat picture(height, width, type);
+  cv::theRNG().state = 7;
+  cv::randu(picture, 0, 256);
+  return picture;
+}
+
+File processed(const cv::Mat& picture, const std::string& params) {
+  FakeJob job(sdk::find_kind("image.process"), params);
+  job.add_input(file_of(picture, Format::kPng)).run();
+  return {job.bytes().begin(), job.bytes().end()};
+}
+
+bool holds(const File& file, std::string_view bytes) {
+  const auto wanted = std::as_bytes(std::span(bytes));
+  return std::ranges::search(file, wanted).begin() != file.end();
+}
+
+TEST(JpegEncode, ItsOptionsAreInTheFile) {
+  const cv::Mat picture = gradient(64, 64);
+  EXPECT_TRUE(read_header(processed(picture, R"({"format":"jpeg","progressive":true})")).progressive);
+  EXPECT_FALSE(read_header(processed(picture, R"({"format":"jpeg"})")).progressive);
+  EXPECT_EQ(read_header(processed(picture, R"({"format":"jpeg"})")).chroma_subsampling, "4:2:0");
+  EXPECT_EQ(read_header(processed(picture, R"({"format":"jpeg","chroma_subsampling":"4:4:4"})")).chroma_subsampling,
+            "4:4:4");
+  EXPECT_LT(processed(picture, R"({"format":"jpeg"})").size(),
+            processed(picture, R"({"format":"jpeg","optimise_coding":false})").size());
+  EXPECT_EQ(read_header(processed(cv::Mat(9, 9, CV_8UC3, cv::Scalar::all(50)), R"({"format":"jpeg"})")).space,
+            ColorSpace::kGrey);
+}
+
+// Planes written as they are, at every size around a block.
+TEST(JpegEncode, PlanesAreThePicture) {
+  const FakeJob job(kNothing);
+  for (int width = 1; width <= 18; ++width) {
+    for (int height = 1; height <= 18; height += 3) {
+      for (const int shift : {0, 1}) {
+        const cv::Mat picture = gradient(128, 128)(cv::Rect(50, 50, width, height)).clone();
+        const File source = file_of(picture, Format::kJpeg, 100);
+        const Frame frame = open_decoder(source, FailOn::kWarning, job)->next({.yuv_welcome = true});
+        ASSERT_TRUE(std::holds_alternative<YuvPicture>(frame.picture));
+        const Resize same{.from = {0, 0, static_cast<double>(width), static_cast<double>(height)},
+                          .to = {width, height}};
+        const YuvPicture planes =
+            resample(std::get<YuvPicture>(frame.picture), same, {YuvPicture::Range::kFull, shift, shift}, job);
+        FakeJob out(kNothing);
+        const auto encoder = make_encoder({.format = Format::kJpeg, .quality = 100, .chroma_full = shift == 0}, out);
+        encoder->add({.picture = planes});
+        encoder->finish(out.output({}));
+        ASSERT_LE(difference(picture_of(out.bytes()), picture_of(source)), 24)
+            << width << "x" << height << " " << shift;
+      }
+    }
+  }
+}
+
+TEST(WebpEncode, ItsOptionsAreInTheFile) {
+  const cv::Mat picture = gradient(64, 64);
+  EXPECT_TRUE(read_header(processed(picture, R"({"format":"webp","lossless":true})")).lossless);
+  EXPECT_EQ(difference(picture_of(processed(picture, R"({"format":"webp","lossless":true})")), picture), 0);
+  EXPECT_FALSE(read_header(processed(picture, R"({"format":"webp"})")).lossless);
+  EXPECT_TRUE(read_header(processed(picture, R"({"format":"webp","near_lossless":true,"quality":60})")).lossless);
+  cv::Mat photo = noise(128, 128);
+  cv::blur(photo, photo, {5, 5});
+  EXPECT_LT(processed(photo, R"({"format":"webp","effort":6})").size(),
+            processed(photo, R"({"format":"webp","effort":0})").size());
+  EXPECT_NE(processed(photo, R"({"format":"webp","smart_subsample":true})"), processed(photo, R"({"format":"webp"})"));
+  const cv::Mat clear = noise(64, 64, CV_8UC4);
+  EXPECT_LT(processed(clear, R"({"format":"webp","alpha_quality":10})").size(),
+            processed(clear, R"({"format":"webp"})").size());
+}
+
+std::vector<std::uint8_t> by_libspng(const File& file, int format) {
+  const std::unique_ptr<spng_ctx, void (*)(spng_ctx*)> context(spng_ctx_new(0), spng_ctx_free);
+  spng_set_png_buffer(context.get(), file.data(), file.size());
+  std::size_t size = 0;
+  EXPECT_EQ(spng_decoded_image_size(context.get(), format, &size), 0);
+  std::vector<std::uint8_t> pixels(size);
+  EXPECT_EQ(spng_decode_image(context.get(), pixels.data(), size, format, 0), 0);
+  return pixels;
+}
+
+TEST(PngEncode, EveryFilterIsUndoneByLibspngAndByOurs) {
+  for (const int type : {CV_8UC3, CV_8UC4}) {
+    for (const cv::Size size : {cv::Size(1, 1), cv::Size(2, 3), cv::Size(33, 17)}) {
+      const cv::Mat picture = noise(size.width, size.height, type);
+      const int bytes = picture.cols * picture.channels();
+      for (const png::Filter filter : png::kFilters) {
+        std::vector<std::uint8_t> rows;
+        const std::vector<std::uint8_t> zeros(static_cast<std::size_t>(bytes));
+        for (int y = 0; y < picture.rows; ++y) {
+          std::vector<std::uint8_t> row(static_cast<std::size_t>(bytes) + 1, static_cast<std::uint8_t>(filter));
+          png::apply_filter(filter, picture.ptr(y), y == 0 ? zeros.data() : picture.ptr(y - 1), bytes,
+                            picture.channels(), row.data() + 1);
+          rows.insert(rows.end(), row.begin() + 1, row.end());
+        }
+        // png_of adds filter bytes of its own, so the file is checked through the encoder below
+        ASSERT_EQ(rows.size(), picture.total() * picture.elemSize());
+      }
+      const File file = file_of(picture, Format::kPng);
+      const auto pixels = by_libspng(file, type == CV_8UC4 ? SPNG_FMT_RGBA8 : SPNG_FMT_RGB8);
+      EXPECT_TRUE(std::equal(pixels.begin(), pixels.end(), picture.datastart));
+      const Header header = read_header(file);
+      const auto fast = png::decode_fast(file, header);
+      ASSERT_TRUE(fast.has_value());
+      EXPECT_EQ(difference(fast->clone(), picture), 0);
+    }
+  }
+}
+
+// Pictures that each favour another filter.
+TEST(PngEncode, WhateverFilterIsChosenThePictureIsTheSame) {
+  const cv::Mat across = gradient(300, 200);
+  cv::Mat stripes(200, 300, CV_8UC3);
+  for (int x = 0; x < 300; ++x) stripes.col(x).setTo(cv::Scalar(x * 37 % 256, x * 91 % 256, x * 13 % 256));
+  cv::Mat flat(200, 300, CV_8UC3, cv::Scalar(1, 2, 3));
+  for (const cv::Mat& picture : {across, stripes, cv::Mat(stripes.t()), flat, noise(300, 200)}) {
+    for (const int level : {0, 1, 6, 9}) {
+      const File file = processed(picture, R"({"format":"png","compression_level":)" + std::to_string(level) + "}");
+      const cv::Mat back = picture_of(file);
+      EXPECT_EQ(difference(back, picture), 0) << level;
+      const auto pixels = by_libspng(file, SPNG_FMT_RGB8);
+      EXPECT_TRUE(std::equal(pixels.begin(), pixels.end(), picture.clone().datastart)) << level;
+    }
+  }
+  EXPECT_LT(processed(across, R"({"format":"png","compression_level":9})").size(),
+            processed(across, R"({"format":"png","compression_level":1})").size());
+}
+
+TEST(PngEncode, ItsOptionsAreInTheFile) {
+  const cv::Mat picture = gradient(64, 64);
+  EXPECT_TRUE(read_header(processed(picture, R"({"format":"png","progressive":true})")).progressive);
+  EXPECT_EQ(difference(picture_of(processed(picture, R"({"format":"png","progressive":true})")), picture), 0);
+  EXPECT_EQ(read_header(processed(cv::Mat(5, 5, CV_8UC3, cv::Scalar::all(77)), R"({"format":"png"})")).space,
+            ColorSpace::kGrey);
+  for (const char* params :
+       {R"({"format":"png","quality":80})", R"({"format":"png","palette":true})", R"({"format":"png","dither":0.5})"}) {
+    EXPECT_EQ(read_header(processed(picture, params)).palette_bits, 8) << params;
+  }
+}
+
+TEST(PngEncode, APaletteHasNoMoreColoursThanAsked) {
+  const cv::Mat picture = noise(64, 64, CV_8UC4);
+  for (const auto& [params, colors, bits] :
+       {std::tuple(R"({"format":"png","colors":2})", 2U, 1), std::tuple(R"({"format":"png","colors":5})", 5U, 4),
+        std::tuple(R"({"format":"png","bit_depth":2})", 4U, 2),
+        std::tuple(R"({"format":"png","colors":200})", 200U, 8)}) {
+    const File file = processed(picture, params);
+    const auto pixels = by_libspng(file, SPNG_FMT_RGBA8);
+    std::set<std::vector<std::uint8_t>> seen;
+    for (std::size_t i = 0; i < pixels.size(); i += 4)
+      seen.insert({pixels.begin() + static_cast<long>(i), pixels.begin() + static_cast<long>(i) + 4});
+    EXPECT_LE(seen.size(), colors) << params;
+    EXPECT_GE(seen.size(), 2U) << params;
+    EXPECT_EQ(read_header(file).palette_bits, bits) << params;
+  }
+  const cv::Mat clear(8, 8, CV_8UC4, cv::Scalar(10, 20, 30, 0));
+  EXPECT_EQ(picture_of(processed(clear, R"({"format":"png","palette":true})")).at<cv::Vec4b>(0, 0)[3], 0);
+}
+
+// What the fast way must leave to libspng: it takes nothing that it does not know.
+TEST(PngFast, TakesOnlyWhatIsRightInEveryWay) {
+  const cv::Mat picture = noise(20, 10);
+  const File file = file_of(picture, Format::kPng);
+  const Header header = read_header(file);
+  ASSERT_TRUE(png::decode_fast(file, header).has_value());
+  for (std::size_t size = 0; size < file.size(); ++size) {
+    ASSERT_FALSE(png::decode_fast(std::span(file).first(size), header).has_value()) << size;
+  }
+  for (std::size_t at = 8; at < file.size(); ++at) {
+    File broken = file;
+    broken[at] ^= std::byte{1};
+    ASSERT_FALSE(png::decode_fast(broken, header).has_value()) << at;
+  }
+  File longer = file;
+  longer.resize(file.size() + 20);
+  EXPECT_TRUE(png::decode_fast(longer, header).has_value());  // what follows the end is nobody's
+  EXPECT_FALSE(png::decode_fast(png_of(4, 1, {1, 2, 3, 4}, {.color_type = 0}),
+                                read_header(png_of(4, 1, {1, 2, 3, 4}, {.color_type = 0})))
+                   .has_value());
+}
+
+TEST(EncodeParams, AnOptionOfAnotherFormatIsRefusedByName) {
+  for (const auto& [params, field] :
+       {std::pair(R"({"format":"jpeg","lossless":true})", "lossless"),
+        std::pair(R"({"format":"webp","progressive":true})", "progressive"),
+        std::pair(R"({"format":"png","alpha_quality":3})", "alpha_quality"),
+        std::pair(R"({"format":"gif","quality":3})", "quality"), std::pair(R"({"format":"webp","effort":7})", "effort"),
+        std::pair(R"({"format":"avif","bit_depth":4})", "bit_depth")}) {
+    const auto error = error_of([&, p = params] { (void)processed(gradient(4, 4), p); });
+    EXPECT_EQ(error.code(), JobErrorCode::kInvalidArgument) << params;
+    EXPECT_EQ(error.field(), field) << error.what();
+  }
+  EXPECT_STREQ(error_of([] { (void)processed(gradient(4, 4), R"({"format":"jpeg","lossless":true})"); }).what(),
+               "lossless is an option of webp and avif, not of jpeg");
+}
+
+TEST(EncodeParams, AutoIsByAlphaAndSize) {
+  const Header photo{.format = Format::kJpeg, .width = 4000, .height = 3000, .lossless = false};
+  EXPECT_EQ(choose_format(photo), Format::kWebp);
+  EXPECT_EQ(choose_format({.format = Format::kJpeg, .width = 200, .height = 200, .lossless = false}), Format::kJpeg);
+  EXPECT_EQ(choose_format({.format = Format::kPng, .width = 64, .height = 64}), Format::kPng);
+  EXPECT_EQ(choose_format({.format = Format::kPng, .width = 200, .height = 200, .alpha = true}), Format::kWebp);
+  Header moving{.format = Format::kGif, .width = 10, .height = 10};
+  moving.frames = 3;
+  EXPECT_EQ(choose_format(moving), Format::kWebp);
+  EXPECT_EQ(read_header(processed(gradient(300, 300), R"({"format":"auto"})")).format, Format::kWebp);
+}
+
+TEST(Metadata, IsDroppedUnlessItIsAskedFor) {
+  const File source = with_exif(file_of(gradient(40, 20), Format::kJpeg), Format::kJpeg, exif_block(6));
+  for (const char* format : {"jpeg", "png", "webp", "avif"}) {
+    const auto made = [&](const std::string& more) {
+      FakeJob job(sdk::find_kind("image.resize"),
+                  R"({"width":10,"format":")" + std::string(format) + "\"" + more + "}");
+      job.add_input(source).run();
+      const File file(job.bytes().begin(), job.bytes().end());
+      const FakeJob reader(kNothing);
+      return open_decoder(file, FailOn::kWarning, reader)->metadata();
+    };
+    EXPECT_TRUE(made("").exif.empty()) << format;
+    EXPECT_FALSE(made(R"(,"keep_metadata":true)").exif.empty()) << format;
+  }
+  FakeJob job(sdk::find_kind("image.resize"), R"({"width":10,"keep_metadata":true})");
+  job.add_input(source).run();
+  EXPECT_EQ(read_header(job.bytes()).orientation, 1);  // it was turned upright
+  EXPECT_EQ(read_header(job.bytes()).height, 20U);
+  EXPECT_FALSE(holds(source, "nothing of the kind"));
+}
+
+}  // namespace
+}  // namespace quern::image

@@ -1,0 +1,287 @@
+// image.process and what all kinds share: outputs, limits, damage, colours.
+#include <gmock/gmock.h>
+#include <lcms2.h>
+
+#include <boost/json/parse.hpp>
+#include <opencv2/imgproc.hpp>
+#include <random>
+
+#include "tests/unit/jobs/pictures.h"
+#include "worker/jobs/image/color.h"
+
+namespace quern::image {
+namespace {
+
+namespace json = boost::json;
+using sdk::error_of;
+using sdk::FakeJob;
+using sdk::JobErrorCode;
+using testing::HasSubstr;
+
+const sdk::Kind kNothing{};
+
+File png(const cv::Mat& picture) { return file_of(picture, Format::kPng); }
+
+cv::Mat processed(const File& file, std::string_view params) {
+  FakeJob job(sdk::find_kind("image.process"), params);
+  job.add_input(file).run();
+  return picture_of(job.bytes());
+}
+
+TEST(ImageProcess, MakesAPartForEachOutputInTheirOrder) {
+  FakeJob job(sdk::find_kind("image.process"),
+              R"({"operations":[{"op":"flip"}],
+                  "outputs":[{"name":"small","operations":[{"op":"resize","width":20}],"format":"png"},
+                             {"name":"whole","format":"webp","lossless":true},
+                             {"name":"grey","operations":[{"op":"greyscale"}],"format":"jpeg"}]})");
+  const cv::Mat picture = quarters(60, 40);
+  job.add_input(png(picture)).run();
+  ASSERT_EQ(job.outputs.size(), 3U);
+  EXPECT_EQ(job.outputs[0].name(), "small");
+  EXPECT_EQ(picture_of(job.outputs[0].bytes()).size(), cv::Size(20, 13));
+  EXPECT_EQ(job.outputs[1].name(), "whole");
+  cv::Mat upside_down;
+  cv::flip(picture, upside_down, 0);
+  EXPECT_EQ(difference(picture_of(job.outputs[1].bytes()), upside_down), 0);
+  EXPECT_EQ(read_header(job.outputs[2].bytes()).space, ColorSpace::kGrey);
+}
+
+TEST(ImageProcess, EachOutputIsWhatItWouldBeAlone) {
+  const File photo = file_of(gradient(640, 480), Format::kJpeg);
+  FakeJob both(sdk::find_kind("image.process"),
+               R"({"outputs":[{"name":"a","operations":[{"op":"resize","width":300}],"format":"png"},
+                              {"name":"b","operations":[{"op":"resize","width":80,"height":80,"position":"east"}],"format":"png"}]})");
+  both.add_input(photo).run();
+  FakeJob alone(sdk::find_kind("image.resize"), R"({"width":80,"height":80,"position":"east","format":"png"})");
+  alone.add_input(photo).run();
+  // decoded larger for the larger one, and reduced further by the kernel
+  EXPECT_LE(difference(picture_of(both.outputs[1].bytes()), picture_of(alone.bytes())), 6);
+}
+
+TEST(ImageProcess, NamesOfOutputsAreTheirOwn) {
+  const auto error =
+      error_of([&] { (void)processed(png(gradient(4, 4)), R"({"outputs":[{"name":"a"},{"name":"a"}]})"); });
+  EXPECT_EQ(error.field(), "outputs[1].name");
+}
+
+TEST(ImageProcess, LaysTheSecondPartOnTheFirst) {
+  FakeJob job(sdk::find_kind("image.process"),
+              R"({"operations":[{"op":"composite","gravity":"southeast"}],"format":"png"})");
+  job.add_input(png(cv::Mat(20, 20, CV_8UC3, cv::Scalar(0, 0, 255))))
+      .add_input(png(cv::Mat(5, 5, CV_8UC3, cv::Scalar(255, 0, 0))))
+      .run();
+  const cv::Mat out = picture_of(job.bytes());
+  EXPECT_EQ(out.at<cv::Vec3b>(19, 19), cv::Vec3b(255, 0, 0));
+  EXPECT_EQ(out.at<cv::Vec3b>(14, 14), cv::Vec3b(0, 0, 255));
+}
+
+// ---- Limits ------------------------------------------------------------------------------------------
+
+TEST(ImageLimits, EachNamesItself) {
+  const File file = png(gradient(200, 100));
+  for (const auto& [params, field] : {std::pair(R"({"max_input_pixels":19999})", "max_input_pixels"),
+                                      std::pair(R"({"max_input_side":199})", "max_input_side"),
+                                      std::pair(R"({"max_input_bytes":100})", "max_input_bytes")}) {
+    const auto error = error_of([&, p = params] { (void)processed(file, p); });
+    EXPECT_EQ(error.code(), JobErrorCode::kTooLarge);
+    EXPECT_EQ(error.field(), field) << error.what();
+  }
+  EXPECT_EQ(processed(file, R"({"max_input_pixels":20000,"max_input_side":200})").size(), cv::Size(200, 100));
+  const File moving = animation_of({10, 10}, {gradient(10, 10), gradient(10, 10), gradient(10, 10)}, {0, 0});
+  const auto frames = read_header(moving).frames;
+  if (frames > 1) {
+    EXPECT_EQ(error_of([&] { (void)processed(moving, R"({"max_input_frames":2})"); }).field(), "max_input_frames");
+    EXPECT_EQ(error_of([&] { (void)processed(moving, R"({"max_input_pixels":299})"); }).field(), "max_input_pixels");
+  }
+}
+
+TEST(ImageLimits, NothingIsReservedForWhatIsRefused) {
+  FakeJob job(sdk::find_kind("image.process"), R"({"max_input_pixels":1000})");
+  const File claim = png_claiming(30'000, 30'000);
+  job.add_input(claim);
+  (void)error_of([&] { job.run(); });
+  EXPECT_TRUE(job.reserved.empty());
+}
+
+// ---- Damage ------------------------------------------------------------------------------------------
+
+TEST(FailOn, TruncatedIsAPictureOnlyWithNone) {
+  for (const Format format : {Format::kJpeg, Format::kPng, Format::kWebp}) {
+    // a picture whose rows take about as much each: half of the file is nearly half of them
+    cv::Mat picture(256, 256, CV_8UC3);
+    cv::randu(picture, 100, 156);
+    cv::blur(picture, picture, {9, 9});
+    File file = file_of(picture, format);
+    file.resize(file.size() / 2);
+    for (const char* fail_on : {"truncated", "error", "warning"}) {
+      const std::string params = R"({"format":"png","fail_on":")" + std::string(fail_on) + "\"}";
+      EXPECT_EQ(error_of([&] { (void)processed(file, params); }).code(), JobErrorCode::kBadInput)
+          << fail_on << name_of(format);
+    }
+    const cv::Mat half = processed(file, R"({"format":"png","fail_on":"none"})");
+    ASSERT_EQ(half.size(), picture.size());
+    cv::Mat upper = half;
+    if (half.channels() == 4) cv::cvtColor(half, upper, cv::COLOR_RGBA2RGB);
+    EXPECT_LE(difference(upper(cv::Rect(0, 0, 256, 40)).clone(), picture(cv::Rect(0, 0, 256, 40)).clone()), 24)
+        << name_of(format);
+  }
+}
+
+TEST(FailOn, WarningsAreErrorsByDefault) {
+  // a JPEG's coded data with a byte changed: libjpeg goes on with a warning
+  File file = file_of(gradient(256, 256), Format::kJpeg);
+  int warned = 0;
+  for (std::size_t at = file.size() / 2; at < file.size() / 2 + 60; ++at) {
+    File broken = file;
+    broken[at] = std::byte{0x55};
+    const auto outcome = [&](const char* fail_on) {
+      try {
+        (void)processed(broken, R"({"format":"png","fail_on":")" + std::string(fail_on) + "\"}");
+        return true;
+      } catch (const sdk::JobError&) {
+        return false;
+      }
+    };
+    const bool strict = outcome("warning");
+    const bool lenient = outcome("error");
+    EXPECT_TRUE(lenient || !strict);
+    if (lenient && !strict) ++warned;
+  }
+  EXPECT_GT(warned, 0);
+}
+
+TEST(Hostile, AnyFileIsAPictureOrAnError) {
+  std::minstd_rand random(11);
+  for (const Format format : {Format::kJpeg, Format::kPng, Format::kWebp, Format::kGif, Format::kTiff}) {
+    const File file = file_of(gradient(40, 30), format);
+    for (int round = 0; round < 400; ++round) {
+      File broken = file;
+      for (int i = 0; i < 1 + round % 5; ++i) broken[random() % broken.size()] = static_cast<std::byte>(random());
+      if (round % 3 == 0) broken.resize(random() % broken.size());
+      constexpr const char* kLevels[] = {"none", "truncated", "error", "warning"};
+      const std::string params =
+          R"({"max_input_pixels":1000000,"fail_on":")" + std::string(kLevels[round % 4]) +
+          R"(","outputs":[{"name":"a","operations":[{"op":"resize","width":16,"height":9}],"format":"webp"},
+                                                {"name":"b","operations":[{"op":"resize","width":20}],"format":"jpeg"}]})";
+      FakeJob job(sdk::find_kind("image.process"), params);
+      job.add_input(broken);
+      try {
+        job.run();
+      } catch (const sdk::JobError& error) {
+        ASSERT_NE(error.code(), JobErrorCode::kInternal) << error.what();
+      } catch (const std::bad_alloc&) {
+      }
+    }
+  }
+}
+
+// ---- Colours -----------------------------------------------------------------------------------------
+
+File profile_bytes(cmsHPROFILE profile) {
+  cmsUInt32Number size = 0;
+  cmsSaveProfileToMem(profile, nullptr, &size);
+  File bytes(size);
+  cmsSaveProfileToMem(profile, bytes.data(), &size);
+  cmsCloseProfile(profile);
+  return bytes;
+}
+
+File display_p3() {
+  const cmsCIExyY white{0.3127, 0.3290, 1};
+  const cmsCIExyYTRIPLE primaries{{0.680, 0.320, 1}, {0.265, 0.690, 1}, {0.150, 0.060, 1}};
+  cmsToneCurve* curve = cmsBuildGamma(nullptr, 2.2);
+  cmsToneCurve* curves[] = {curve, curve, curve};
+  const cmsHPROFILE profile = cmsCreateRGBProfile(&white, &primaries, curves);
+  cmsFreeToneCurve(curve);
+  return profile_bytes(profile);
+}
+
+File with_profile(const cv::Mat& picture, const File& icc, Format format = Format::kPng) {
+  FakeJob job(kNothing);
+  EncodeOptions options{.format = format, .quality = 100};
+  options.metadata.icc = icc;
+  const auto encoder = make_encoder(options, job);
+  encoder->add({.picture = picture});
+  encoder->finish(job.output({}));
+  return {job.bytes().begin(), job.bytes().end()};
+}
+
+TEST(Colour, AWideProfileBecomesSrgb) {
+  // P3's red lies outside of sRGB; a soft red of P3 is a stronger one in sRGB; grey stays grey
+  const cv::Mat red(8, 8, CV_8UC3, cv::Scalar(200, 100, 100));
+  for (const Format format : {Format::kPng, Format::kJpeg, Format::kWebp, Format::kTiff, Format::kAvif}) {
+    for (const char* params : {R"({"format":"png"})", R"({"format":"png","operations":[{"op":"resize","width":4}]})"}) {
+      const cv::Vec3b pixel = processed(with_profile(red, display_p3(), format), params).at<cv::Vec3b>(2, 2);
+      EXPECT_NEAR(pixel[0], 215, 7) << name_of(format);
+      EXPECT_NEAR(pixel[1], 93, 7) << name_of(format);
+    }
+  }
+  const cv::Mat grey(8, 8, CV_8UC3, cv::Scalar::all(128));
+  EXPECT_NEAR(processed(with_profile(grey, display_p3()), R"({"format":"png"})").at<cv::Vec3b>(2, 2)[0], 128, 4);
+}
+
+TEST(Colour, ItsProfileStaysWhenAsked) {
+  const cv::Mat red(8, 8, CV_8UC3, cv::Scalar(200, 100, 100));
+  FakeJob job(sdk::find_kind("image.process"), R"({"format":"png","keep_icc":true})");
+  job.add_input(with_profile(red, display_p3())).run();
+  const File made(job.bytes().begin(), job.bytes().end());
+  EXPECT_EQ(picture_of(made).at<cv::Vec3b>(0, 0), cv::Vec3b(200, 100, 100));
+  const FakeJob reader(kNothing);
+  EXPECT_EQ(open_decoder(made, FailOn::kWarning, reader)->metadata().icc, display_p3());
+}
+
+TEST(Colour, SrgbAndWhatIsNoProfileChangeNothing) {
+  const cv::Mat red(8, 8, CV_8UC3, cv::Scalar(200, 100, 100));
+  const File srgb = profile_bytes(cmsCreate_sRGBProfile());
+  EXPECT_TRUE(is_srgb(srgb));
+  EXPECT_FALSE(is_srgb(display_p3()));
+  EXPECT_TRUE(is_srgb(File(500)));
+  for (const File& icc : {srgb, File(500)}) {
+    EXPECT_EQ(difference(to_srgb(red, icc), red), 0);
+  }
+  EXPECT_EQ(difference(to_srgb(with_alpha_of(red, 9), display_p3()), with_alpha_of(to_srgb(red, display_p3()), 9)), 0);
+}
+
+TEST(Colour, PaddingIsTheColourThatWasAskedFor) {
+  const File file = with_profile(cv::Mat(10, 20, CV_8UC3, cv::Scalar(200, 100, 100)), display_p3());
+  FakeJob job(sdk::find_kind("image.resize"),
+              R"({"width":20,"height":20,"fit":"contain","background":"#c040c0","format":"png"})");
+  job.add_input(file).run();
+  EXPECT_EQ(picture_of(job.bytes()).at<cv::Vec3b>(1, 1), cv::Vec3b(0xc0, 0x40, 0xc0));
+}
+
+// ---- image.info --------------------------------------------------------------------------------------
+
+json::object info_of(const File& file) {
+  FakeJob job(sdk::find_kind("image.info"), "{}");
+  job.add_input(file).run();
+  const auto bytes = job.bytes();
+  return json::parse(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size())).as_object();
+}
+
+TEST(ImageInfo, TellsWhatTheHeaderSays) {
+  const File file = with_exif(file_of(gradient(40, 20), Format::kJpeg), Format::kJpeg, exif_block(6));
+  const json::object info = info_of(file);
+  EXPECT_EQ(info.at("format"), "jpeg");
+  EXPECT_EQ(info.at("width"), 20);
+  EXPECT_EQ(info.at("height"), 40);
+  EXPECT_EQ(info.at("stored_width"), 40);
+  EXPECT_EQ(info.at("orientation"), 6);
+  EXPECT_EQ(info.at("chroma_subsampling"), "4:2:0");
+  EXPECT_EQ(info.at("bytes"), file.size());
+  EXPECT_TRUE(info.at("exif").is_object());
+  EXPECT_TRUE(info.at("icc").is_null());
+  const json::object wide = info_of(with_profile(with_alpha_of(gradient(4, 4), 9), display_p3()));
+  EXPECT_EQ(wide.at("channels"), 4);
+  EXPECT_EQ(wide.at("has_alpha"), true);
+  EXPECT_EQ(wide.at("icc").as_object().at("bytes"), display_p3().size());
+}
+
+TEST(ImageInfo, DecodesNoPixel) {
+  // a header with nothing behind it
+  const json::object info = info_of(png_claiming(20'000, 10'000));
+  EXPECT_EQ(info.at("width"), 20'000);
+}
+
+}  // namespace
+}  // namespace quern::image
