@@ -191,7 +191,7 @@ struct JobBody {
 // RESULT's body: u32 options_bytes, options, parts.
 struct ResultInfo {
   std::uint64_t job_id = 0;
-  std::uint64_t queue_ns = 0;  // accepted -> published to the worker that answered
+  std::uint64_t queue_ns = 0;  // accepted -> published to the worker that answered; and its wait for memory there
   std::uint64_t run_ns = 0;    // in the job module
   std::uint32_t attempts = 1;
 };

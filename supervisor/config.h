@@ -22,7 +22,7 @@ struct PoolConfig {
   std::uint32_t workers_max = 256;   // the most that `quern resize` grants
   std::uint32_t queue_jobs_max = 10'000;
   std::uint64_t queue_bytes_max = 256ULL << 20;
-  std::uint32_t queue_timeout_ms = 60'000;  // the longest a job waits for a worker
+  std::uint32_t queue_timeout_ms = 60'000;  // the longest a job waits for a worker, and for memory
   std::uint32_t run_timeout_ms = 30'000;    // the longest it runs
   std::uint32_t cancel_grace_ms = 1'000;    // between asking a job to stop and SIGKILL
   std::uint32_t attempts = 2;               // tries of a job whose worker died, when the client does not say
