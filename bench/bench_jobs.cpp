@@ -66,6 +66,39 @@ void bench_round_trip(const bench::BenchServer& server) {
   row("quern, client library (2 hops more)", library_us);
 }
 
+// ---- Reservations --------------------------------------------------------------------------------------
+
+// What a job pays for asking the supervisor for memory, beside one that takes its worker's share.
+void bench_reservation(const bench::BenchServer& server) {
+  client::Client client({.socket_path = server.socket_path()});
+  constexpr int kBatches = 40;
+  constexpr int kTrips = 250;
+  struct Case {
+    const char* label;
+    const char* params;
+    std::vector<double> samples{};
+  };
+  Case cases[] = {{"16 MiB: the worker's share", R"({"bytes":16777216})"},
+                  {"17 MiB: asked for", R"({"bytes":17825792})"},
+                  {"17 MiB three times", R"({"bytes":17825792,"then_bytes":[0,17825792,0,17825792]})"}};
+  for (int batch = 0; batch < kBatches; ++batch) {
+    for (Case& each : cases) {
+      for (int i = 0; i < kTrips; ++i) {
+        const auto start = Clock::now();
+        (void)client.run({.kind = "debug.reserve", .params_json = each.params});
+        each.samples.push_back(seconds_since(start) * 1e6);
+      }
+    }
+  }
+  fmt::print("\na job that reserves memory, one at a time ({} each, interleaved)\n", kBatches * kTrips);
+  const double share_us = percentile(cases[0].samples, 0.5);
+  for (Case& each : cases) {
+    const double p50 = percentile(each.samples, 0.5);
+    fmt::print("  {:<34} p50 {:6.1f} us   p99 {:6.1f} us   {:+6.1f} us\n", each.label, p50,
+               percentile(each.samples, 0.99), p50 - share_us);
+  }
+}
+
 // ---- Throughput ----------------------------------------------------------------------------------------
 
 // Keeps `in_flight` jobs going until `jobs` are answered; jobs per second.
@@ -196,6 +229,7 @@ int main() {
   {
     const bench::BenchServer server("[pools.debug]\nmodules = ['debug']\n[pools.hash]\nmodules = ['hash']\n");
     bench_round_trip(server);
+    bench_reservation(server);
     bench_throughput(server);
     bench_scrypt(server);
   }

@@ -33,7 +33,7 @@ constexpr std::size_t kProducedPeriod = 251;
 constexpr std::uint32_t kOverrunMs = 60;
 
 // How often each, of their sum.
-constexpr int kWeights[kContents] = {40, 12, 10, 4, 6, 8, 2, 1, 6, 2, 1, 4, 4, 8};
+constexpr int kWeights[kContents] = {40, 12, 10, 4, 6, 8, 2, 1, 6, 2, 1, 4, 4, 8, 8};
 
 std::string random_bytes(std::mt19937_64& random, std::size_t size) {
   std::string bytes(size, '\0');
@@ -157,6 +157,12 @@ Planned plan(std::uint64_t seed, std::uint64_t number, bool unique) {
       };
       break;
     }
+    case Content::kReserve:
+      words("debug.reserve",
+            fmt::format(R"({{"bytes":{},"ms":{},"then_bytes":[0,{}]}})", random() % kChaosBudgetBytes, random() % 5,
+                        random() % kChaosBudgetBytes),
+            "reserved\n");
+      break;
     case Content::kCancelled: words("debug.sleep", R"({"ms":200})", "slept\n"); break;
   }
   job.options.priority = static_cast<std::uint8_t>(random() % 10);

@@ -29,9 +29,11 @@ enum class Content : std::uint8_t {
   kStubborn,   // the same, and doesn't
   kHurried,    // a deadline that it may miss
   kCancelled,  // by its client, at some time
-  kStream      // its result taken as it is made
+  kStream,     // its result taken as it is made
+  kReserve     // waits for memory that others have
 };
-inline constexpr int kContents = 14;
+inline constexpr int kContents = 15;
+inline constexpr std::uint64_t kChaosBudgetBytes = 256U << 20;  // of memory, each pool's
 
 // One request and what became of it.
 struct Entry {

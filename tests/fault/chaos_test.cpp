@@ -70,7 +70,7 @@ class Chaos {
       : random_(seed),
         server_(fmt::format("[pools.debug]\nmodules = ['debug']\nworkers = 4\n{0}"
                             "[pools.hash]\nmodules = ['hash']\nworkers = 2\n{0}",
-                            pool_settings)),
+                            fmt::format("memory_budget_bytes = {}\n{}", kChaosBudgetBytes, pool_settings))),
         crowd_(server_.directory(), server_.socket_path(), unique),
         agent_(server_, crowd_, {{"debug", 4}, {"hash", 2}}, random_()) {
     EXPECT_TRUE(eventually([&] { return at_rest(); }));
