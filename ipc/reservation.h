@@ -26,10 +26,10 @@
 // supervisor did not look at, and the next word says all that it said.
 //
 // The share: kMemoryShareBytes are each worker's own, counted in the budget for as long as it lives, and taken without
-// a word. So what is small, a thumbnail or a health check, never stands in line behind a large job, and does not pay for
-// two wake-ups (5 us on idle processes, bench_jobs; more where the supervisor is busy). A job that decodes more than 16 MiB
-// of pixels takes tens of milliseconds and does not feel them. The share is no larger because it is taken out of the
-// budget for workers that do nothing, too.
+// a word. So what is small, a thumbnail or a health check, never stands in line behind a large job, and does not pay
+// for two wake-ups (5 us on idle processes, bench_jobs; more where the supervisor is busy). A job that decodes more
+// than 16 MiB of pixels takes tens of milliseconds and does not feel them. The share is no larger because it is taken
+// out of the budget for workers that do nothing, too.
 //
 // What can't be granted ever is refused by the worker itself: memory_budget_bytes is the pool's, written before the
 // worker is there, and does not change while it lives.

@@ -86,7 +86,8 @@ Result<void> check(const BatchArguments& batch, const json::object& kind) {
   }
   const json::value* format = batch.params.if_contains("format");
   if (!batch.suffix && format != nullptr && *format == "auto") {
-    return usage_error("with --format auto nobody knows how outputs will end; name a format, or give --suffix", "suffix");
+    return usage_error("with --format auto nobody knows how outputs will end; name a format, or give --suffix",
+                       "suffix");
   }
   return {};
 }

@@ -75,6 +75,124 @@ TEST(ImageProcess, LaysTheSecondPartOnTheFirst) {
   EXPECT_EQ(out.at<cv::Vec3b>(14, 14), cv::Vec3b(0, 0, 255));
 }
 
+// ---- Animations --------------------------------------------------------------------------------------
+
+std::vector<cv::Mat> moving_square() {
+  std::vector<cv::Mat> frames;
+  for (int i = 0; i < 4; ++i) {
+    cv::Mat frame(48, 64, CV_8UC4, cv::Scalar(0, 0, 0, 0));
+    frame(cv::Rect(4 + 12 * i, 10, 12, 20)).setTo(cv::Scalar(250, 40, 10, 255));
+    frames.push_back(frame);
+  }
+  return frames;
+}
+
+File animated(Format format, std::uint32_t loops) {
+  FakeJob job(kNothing);
+  EncodeOptions options{.format = format, .lossless = true};
+  options.frames = 4;
+  options.loops = loops;
+  const auto encoder = make_encoder(options, job);
+  std::uint32_t delay = 40;
+  for (const cv::Mat& frame : moving_square()) encoder->add({.picture = frame, .delay_ms = delay += 20});
+  encoder->finish(job.output({}));
+  return {job.bytes().begin(), job.bytes().end()};
+}
+
+TEST(Animation, ComesBackFrameByFrameWithItsDelaysAndLoops) {
+  for (const Format format : {Format::kWebp, Format::kGif}) {
+    const File file = animated(format, 3);
+    const FakeJob job(kNothing);
+    const auto decoder = open_decoder(file, FailOn::kWarning, job);
+    ASSERT_EQ(decoder->header().frames, 4U);
+    EXPECT_EQ(decoder->header().loops, 3U);
+    EXPECT_EQ(decoder->header().delays_ms, (std::vector<std::uint32_t>{60, 80, 100, 120}));
+    for (const cv::Mat& expected : moving_square()) {
+      const Frame frame = decoder->next({});
+      EXPECT_EQ(difference(std::get<cv::Mat>(frame.picture), expected), 0) << name_of(format);
+    }
+  }
+}
+
+// Animated in, animated out, whatever is done to it; and one frame where the format has but one.
+TEST(Animation, GoesThroughResizeAndOperations) {
+  for (const Format from : {Format::kWebp, Format::kGif}) {
+    const File file = animated(from, 0);
+    for (const char* to : {"webp", "gif"}) {
+      FakeJob job(sdk::find_kind("image.process"),
+                  R"({"operations":[{"op":"resize","width":32},{"op":"flop"}],"format":")" + std::string(to) + "\"}");
+      job.add_input(file).run();
+      const FakeJob reader(kNothing);
+      const auto decoder = open_decoder(job.bytes(), FailOn::kWarning, reader);
+      ASSERT_EQ(decoder->header().frames, 4U) << to;
+      EXPECT_EQ(decoder->header().width, 32U);
+      EXPECT_EQ(decoder->header().loops, 0U);
+      for (int i = 0; i < 4; ++i) {
+        const Frame frame = decoder->next({});
+        const auto& pixels = std::get<cv::Mat>(frame.picture);
+        const cv::Vec4b middle = pixels.at<cv::Vec4b>(10, 31 - (10 + 12 * i) / 2);
+        EXPECT_GT(middle[0], 200) << i << to;
+        EXPECT_GT(middle[3], 200) << i << to;
+        EXPECT_LT(pixels.at<cv::Vec4b>(20, 16)[3], 60);
+        EXPECT_EQ(frame.delay_ms, 60U + 20 * static_cast<std::uint32_t>(i));
+      }
+    }
+    EXPECT_EQ(read_header([&] {
+                FakeJob job(sdk::find_kind("image.resize"), R"({"width":32,"format":"png"})");
+                job.add_input(file).run();
+                return File(job.bytes().begin(), job.bytes().end());
+              }())
+                  .frames,
+              1U);
+    EXPECT_EQ(processed(file, R"({"animated":false,"format":"webp"})").size(), cv::Size(64, 48));
+  }
+}
+
+TEST(Animation, CutShortOrChangedItIsAPictureOrAnError) {
+  std::minstd_rand random(5);
+  const File file = animated(Format::kWebp, 1);
+  for (int round = 0; round < 1500; ++round) {
+    File broken = file;
+    for (int i = 0; i < 1 + round % 4; ++i) broken[random() % broken.size()] = static_cast<std::byte>(random());
+    if (round % 4 == 0) broken.resize(random() % broken.size());
+    FakeJob job(sdk::find_kind("image.resize"), round % 2 == 0
+                                                    ? R"({"width":16,"max_input_pixels":100000,"fail_on":"none"})"
+                                                    : R"({"width":16,"max_input_pixels":100000})");
+    job.add_input(broken);
+    try {
+      job.run();
+    } catch (const sdk::JobError& error) {
+      ASSERT_NE(error.code(), JobErrorCode::kInternal) << error.what();
+    } catch (const std::bad_alloc&) {
+    }
+  }
+}
+
+// What sharp has and docs/jobs.md says is not offered: nobody is left to believe that it did something.
+TEST(Parity, WhatIsNotOfferedIsRefusedByName) {
+  for (const char* op : {"affine", "joinChannel", "toColourspace"}) {
+    const auto error = error_of([&] {
+      (void)processed(png(gradient(4, 4)), R"({"operations":[{"op":")" + std::string(op) + R"("}],"format":"png"})");
+    });
+    EXPECT_EQ(error.field(), "operations[0].op") << error.what();
+  }
+  for (const char* param : {"mozjpeg", "trellisQuantisation", "preset", "mixed", "minSize", "pyramid", "page",
+                            "density", "create", "text", "unlimited", "withExif", "interFrameMaxError"}) {
+    const auto error = error_of([&] { (void)processed(png(gradient(4, 4)), "{\"" + std::string(param) + "\":1}"); });
+    EXPECT_EQ(error.code(), JobErrorCode::kInvalidArgument);
+    EXPECT_THAT(error.what(), HasSubstr("there is no parameter '" + std::string(param) + "'"));
+  }
+  for (const char* format : {"heif", "jxl", "jp2", "raw", "svg", "bmp"}) {
+    const auto error =
+        error_of([&] { (void)processed(png(gradient(4, 4)), R"({"format":")" + std::string(format) + "\"}"); });
+    EXPECT_EQ(error.field(), "format");
+  }
+  EXPECT_EQ(error_of([&] {
+              (void)processed(png(gradient(4, 4)), R"({"operations":[{"op":"resize","width":2,"kernel":"mks2013"}]})");
+            }).field(),
+            "operations[0].kernel");
+}
+
 // ---- Limits ------------------------------------------------------------------------------------------
 
 TEST(ImageLimits, EachNamesItself) {

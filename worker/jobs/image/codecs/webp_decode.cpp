@@ -8,6 +8,8 @@
 
 #include "worker/jobs/image/codecs/exif.h"
 #include "worker/jobs/image/codecs/formats.h"
+#include "worker/jobs/image/codecs/webp_animation.h"
+#include "worker/jobs/image/codecs/webp_config.h"
 
 namespace quern::image::webp {
 namespace {
@@ -33,10 +35,6 @@ void check(VP8StatusCode status) {
   }
 }
 
-[[noreturn]] void other_version() {
-  throw sdk::JobError(sdk::JobErrorCode::kInternal, "libwebp has another version than this was built for");
-}
-
 // The file's chunks; the demuxer keeps pointers into `bytes`.
 class Container {
  public:
@@ -57,6 +55,15 @@ class Container {
            frame_.iterator.height == static_cast<int>(number(WEBP_FF_CANVAS_HEIGHT));
   }
   [[nodiscard]] int orientation() const { return exif_orientation(chunk("EXIF")); }
+  [[nodiscard]] std::vector<std::uint32_t> delays_ms() const {
+    std::vector<std::uint32_t> delays;
+    WebPIterator frame{};
+    for (int more = WebPDemuxGetFrame(demuxer_.get(), 1, &frame); more != 0; more = WebPDemuxNextFrame(&frame)) {
+      delays.push_back(static_cast<std::uint32_t>(frame.duration));
+    }
+    WebPDemuxReleaseIterator(&frame);
+    return delays;
+  }
   // Empty when there is none.
   [[nodiscard]] std::vector<std::byte> chunk(const char* name) const {
     WebPChunkIterator found{};
@@ -144,6 +151,12 @@ Header read_header(const Container& container) {
   WebPBitstreamFeatures features{};
   read.lossless = WebPGetFeatures(stored.bytes, stored.size, &features) == VP8_STATUS_OK && features.format == 2;
   if (!read.lossless) read.chroma_subsampling = "4:2:0";
+  read.frames = container.number(WEBP_FF_FRAME_COUNT);
+  if (read.frames > 1) {
+    read.alpha = true;  // what one frame leaves open, another may
+    read.loops = container.number(WEBP_FF_LOOP_COUNT);
+    read.delays_ms = container.delays_ms();
+  }
   return read;
 }
 
@@ -198,7 +211,9 @@ class WebpDecoder final : public Decoder {
 }  // namespace
 
 std::unique_ptr<Decoder> open(Bytes bytes, FailOn fail_on, const sdk::Job& job) {
-  return std::make_unique<WebpDecoder>(bytes, fail_on, job);
+  auto still = std::make_unique<WebpDecoder>(bytes, fail_on, job);
+  if (still->header().frames == 1) return still;
+  return open_animation(bytes, still->header(), still->metadata(), fail_on, job);
 }
 
 }  // namespace quern::image::webp

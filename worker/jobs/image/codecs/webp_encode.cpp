@@ -9,6 +9,7 @@
 
 #include "worker/jobs/image/codecs/formats.h"
 #include "worker/jobs/image/codecs/still.h"
+#include "worker/jobs/image/codecs/webp_animation.h"
 #include "worker/jobs/image/codecs/webp_config.h"
 #include "worker/jobs/image/yuv.h"
 
@@ -100,6 +101,7 @@ void write_picture(const Picture& picture, const EncodeOptions& options, sdk::Ou
 }  // namespace
 
 std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job) {
+  if (options.frames > 1) return make_animation_encoder(options, job);
   return std::make_unique<StillEncoder>(
       [options, &job](const Picture& picture, sdk::Output& output) { write_picture(picture, options, output, job); });
 }

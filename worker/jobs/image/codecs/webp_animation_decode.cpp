@@ -1,0 +1,72 @@
+#include <webp/decode.h>
+#include <webp/demux.h>
+
+#include <cstring>
+#include <opencv2/core.hpp>
+#include <utility>
+
+#include "worker/jobs/image/codecs/webp_animation.h"
+#include "worker/jobs/image/codecs/webp_config.h"
+
+namespace quern::image::webp {
+namespace {
+
+class AnimationDecoder final : public Decoder {
+ public:
+  AnimationDecoder(Bytes bytes, Header header, Metadata metadata, FailOn fail_on, const sdk::Job& job)
+      : Decoder(std::move(header)), bytes_(bytes), metadata_(std::move(metadata)), fail_on_(fail_on), job_(job) {}
+
+  [[nodiscard]] Metadata metadata() override { return metadata_; }
+
+  // libwebp keeps two canvases: the one that is shown, and the one before it.
+  [[nodiscard]] Frame next(const DecodeOptions& /*options*/) override {
+    job_.throw_if_cancelled();
+    if (!decoder_) open();
+    std::uint8_t* pixels = nullptr;
+    int until_ms = 0;
+    const cv::Size canvas(static_cast<int>(header().width), static_cast<int>(header().height));
+    if (WebPAnimDecoderGetNext(decoder_.get(), &pixels, &until_ms) == 0) {
+      if (fail_on_ != FailOn::kNone)
+        throw sdk::JobError(sdk::JobErrorCode::kBadInput, "WebP: a frame of the animation is corrupt");
+      if (last_.empty()) last_ = cv::Mat::zeros(canvas, CV_8UC4);
+      return {.picture = last_.clone(), .delay_ms = kDelayOfDamagedMs};
+    }
+    const cv::Mat shown(canvas, CV_8UC4, pixels);
+    last_ = shown.clone();
+    return {.picture = last_,
+            .delay_ms = static_cast<std::uint32_t>(until_ms - std::exchange(shown_until_ms_, until_ms))};
+  }
+
+ private:
+  static constexpr std::uint32_t kDelayOfDamagedMs = 100;
+
+  void open() {
+    WebPAnimDecoderOptions options;
+    if (WebPAnimDecoderOptionsInit(&options) == 0) other_version();
+    options.color_mode = MODE_RGBA;
+    options.use_threads = 0;
+    const WebPData data{.bytes = reinterpret_cast<const std::uint8_t*>(bytes_.data()), .size = bytes_.size()};
+    decoder_.reset(WebPAnimDecoderNew(&data, &options));
+    if (!decoder_) throw sdk::JobError(sdk::JobErrorCode::kBadInput, "WebP: the animation is corrupt");
+  }
+
+  struct Delete {
+    void operator()(WebPAnimDecoder* decoder) const noexcept { WebPAnimDecoderDelete(decoder); }
+  };
+  Bytes bytes_;
+  Metadata metadata_;
+  FailOn fail_on_;
+  const sdk::Job& job_;
+  std::unique_ptr<WebPAnimDecoder, Delete> decoder_;
+  cv::Mat last_;
+  int shown_until_ms_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Decoder> open_animation(Bytes bytes, Header header, Metadata metadata, FailOn fail_on,
+                                        const sdk::Job& job) {
+  return std::make_unique<AnimationDecoder>(bytes, std::move(header), std::move(metadata), fail_on, job);
+}
+
+}  // namespace quern::image::webp
