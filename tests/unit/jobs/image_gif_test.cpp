@@ -6,6 +6,7 @@
 #include <cstring>
 #include <random>
 #include <set>
+#include <utility>
 
 #include "tests/unit/jobs/broken_files.h"
 #include "tests/unit/jobs/pictures.h"
@@ -80,6 +81,7 @@ File gif_of(const Gif& gif) {
     EGifPutExtension(file, GRAPHICS_EXT_FUNC_CODE, 4, packed.data());
     ColorMapObject* local = map_of(picture.palette);
     const cv::Rect& area = picture.area;
+    if (local == nullptr) GifFreeMapObject(std::exchange(file->Image.ColorMap, nullptr));  // giflib forgets it
     EGifPutImageDesc(file, area.x, area.y, area.width, area.height, picture.interlaced, local);
     std::vector<std::uint8_t> rows = picture.rows;
     rows.resize(static_cast<std::size_t>(area.area()), picture.index);

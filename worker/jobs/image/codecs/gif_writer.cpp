@@ -86,6 +86,8 @@ void Writer::add(const Part& part) {
   check(EGifPutExtension(file_, GRAPHICS_EXT_FUNC_CODE, static_cast<int>(packed.size()), packed.data()));
   const bool shared = std::ranges::equal(part.palette, palette_);
   const ColorMap own = shared ? ColorMap() : color_map(part.palette);
+  // giflib 5.2.1 forgets the palette of the picture before when this one has none
+  if (!own) GifFreeMapObject(std::exchange(file_->Image.ColorMap, nullptr));
   check(EGifPutImageDesc(file_, part.at.x, part.at.y, part.indices.cols, part.indices.rows, false, own.get()));
   std::vector<GifByteType> row(static_cast<std::size_t>(part.indices.cols));
   for (int y = 0; y < part.indices.rows; ++y) {
