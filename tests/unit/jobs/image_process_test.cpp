@@ -360,6 +360,29 @@ TEST(Colour, SrgbAndWhatIsNoProfileChangeNothing) {
   EXPECT_EQ(difference(to_srgb(with_alpha_of(red, 9), display_p3()), with_alpha_of(to_srgb(red, display_p3()), 9)), 0);
 }
 
+TEST(Colour, AGreyProfilesCurveIsApplied) {
+  const auto grey_profile = [](double gamma) {
+    cmsToneCurve* curve = cmsBuildGamma(nullptr, gamma);
+    const cmsHPROFILE profile = cmsCreateGrayProfile(cmsD50_xyY(), curve);
+    cmsFreeToneCurve(curve);
+    return profile_bytes(profile);
+  };
+  const cv::Mat grey(4, 4, CV_8UC3, cv::Scalar::all(128));
+  // linear 0.502 is 0.738 in sRGB
+  EXPECT_NEAR(to_srgb(grey, grey_profile(1.0)).at<cv::Vec3b>(0, 0)[1], 188, 2);
+  EXPECT_NEAR(to_srgb(grey, grey_profile(2.2)).at<cv::Vec3b>(0, 0)[1], 128, 2);
+  EXPECT_FALSE(is_srgb(grey_profile(1.0)));
+  EXPECT_EQ(to_srgb(with_alpha_of(grey, 7), grey_profile(1.0)).at<cv::Vec4b>(0, 0)[3], 7);
+}
+
+TEST(Colour, InksGoThroughTheirProfile) {
+  // a profile of one ink step: all that matters is that it is asked, and that without it the paper is white
+  const cv::Mat no_ink(2, 2, CV_8UC4, cv::Scalar::all(255));
+  EXPECT_EQ(rgb_of_inks(no_ink, {}).at<cv::Vec3b>(0, 0), cv::Vec3b(255, 255, 255));
+  const File limited = profile_bytes(cmsCreateInkLimitingDeviceLink(cmsSigCmykData, 300));
+  EXPECT_EQ(rgb_of_inks(no_ink, limited).at<cv::Vec3b>(0, 0), cv::Vec3b(255, 255, 255));
+}
+
 TEST(Colour, PaddingIsTheColourThatWasAskedFor) {
   const File file = with_profile(cv::Mat(10, 20, CV_8UC3, cv::Scalar(200, 100, 100)), display_p3());
   FakeJob job(sdk::find_kind("image.resize"),

@@ -42,9 +42,27 @@ TransformHandle make_handle(const Profile& from, cmsUInt32Number in, cmsUInt32Nu
           [](cmsHTRANSFORM each) { cmsDeleteTransform(each); }};
 }
 
+// Of a grey profile: what each of 256 levels becomes.
+cv::Mat tone_curve(const Transform& transform) {
+  cv::Mat levels(1, 256, CV_8UC1);
+  for (int i = 0; i < 256; ++i) levels.at<std::uint8_t>(i) = static_cast<std::uint8_t>(i);
+  cv::Mat greys(1, 256, CV_8UC3);
+  cmsDoTransform(transform.handle.get(), levels.data, greys.data, 256);
+  cv::Mat curve;
+  cv::extractChannel(greys, curve, 1);
+  return curve;
+}
+
 // On a grid over all colours.
 bool changes_nothing(const Transform& transform) {
-  if (transform.pixels == Pixels::kInks || transform.grey) return false;
+  if (transform.pixels == Pixels::kInks) return false;
+  if (transform.grey) {
+    const cv::Mat curve = tone_curve(transform);
+    for (int i = 0; i < 256; ++i) {
+      if (std::abs(curve.at<std::uint8_t>(i) - i) > 1) return false;
+    }
+    return true;
+  }
   constexpr int kSteps = 6;
   const auto level = [](int i) { return static_cast<std::uint8_t>(255 * i / (kSteps - 1)); };
   std::vector<std::array<std::uint8_t, 4>> from;
@@ -76,12 +94,12 @@ Transform make_transform(Bytes icc, Pixels pixels) {
     return transform;
   }
   transform.grey = space == cmsSigGrayData;
-  if (transform.grey) transform.handle = make_handle(profile, TYPE_GRAY_8, TYPE_GRAY_8);
+  if (transform.grey) transform.handle = make_handle(profile, TYPE_GRAY_8, TYPE_RGB_8);
   if (space == cmsSigRgbData) {
     const cmsUInt32Number shape = pixels == Pixels::kRgba ? TYPE_RGBA_8 : TYPE_RGB_8;
     transform.handle = make_handle(profile, shape, shape);
   }
-  transform.identity = transform.handle && changes_nothing(transform);
+  transform.identity = transform.handle != nullptr && changes_nothing(transform);
   return transform;
 }
 
@@ -106,13 +124,10 @@ void run(const Transform& transform, const cv::Mat& from, cv::Mat& to) {
 
 // Grey stays grey: only the tone curve of its profile matters.
 cv::Mat grey_to_srgb(const Transform& transform, const cv::Mat& picture) {
-  cv::Mat table(1, 256, CV_8UC1);
-  for (int i = 0; i < 256; ++i) table.at<std::uint8_t>(i) = static_cast<std::uint8_t>(i);
-  cv::Mat converted = table.clone();
-  run(transform, table, converted);
+  const cv::Mat curve = tone_curve(transform);
   std::vector<cv::Mat> channels;
   cv::split(picture, channels);
-  for (std::size_t c = 0; c < 3; ++c) cv::LUT(channels[c], converted, channels[c]);
+  for (std::size_t c = 0; c < 3; ++c) cv::LUT(channels[c], curve, channels[c]);
   cv::Mat out;
   cv::merge(channels, out);
   return out;

@@ -1,8 +1,11 @@
 #include "worker/jobs/image/zimg_graph.h"
 
+#include <algorithm>
+#include <list>
 #include <new>
 #include <opencv2/core.hpp>
 #include <string>
+#include <utility>
 
 #include "worker/jobs/image/picture.h"
 
@@ -87,10 +90,17 @@ struct Callback {
   }
 };
 
-}  // namespace
+using Graph = std::shared_ptr<zimg_filter_graph>;
 
-ZimgGraph::ZimgGraph(cv::Size source, const Resize& resize, const Format& format)
-    : source_(source), target_(resize.to), format_(format) {
+struct Recipe {
+  cv::Size source;
+  Resize resize;
+  ZimgGraph::Format format;
+  friend bool operator==(const Recipe&, const Recipe&) = default;
+};
+
+Graph build(const Recipe& recipe) {
+  const auto& [source, resize, format] = recipe;
   zimg_image_format from = image_format(source, format.planes, format.type_in);
   from.active_region = {
       .left = resize.from.x, .top = resize.from.y, .width = resize.from.width, .height = resize.from.height};
@@ -105,19 +115,35 @@ ZimgGraph::ZimgGraph(cv::Size source, const Resize& resize, const Format& format
   // Not AUTO_64B: in zimg 3.0.4 the 512-bit kernels put some rows more than half a pixel off (301 pixels to 150), and
   // gain nothing over 256 bits here.
   params.cpu_type = ZIMG_CPU_AUTO;
-  graph_ = zimg_filter_graph_build(&from, &to, &params);
-  if (graph_ != nullptr) return;
+  if (Graph graph{zimg_filter_graph_build(&from, &to, &params), zimg_filter_graph_free}) return graph;
   std::string reason(256, '\0');
   if (zimg_get_last_error(reason.data(), reason.size()) == ZIMG_ERROR_OUT_OF_MEMORY) throw std::bad_alloc();
   throw sdk::JobError(sdk::JobErrorCode::kTooLarge,
                       "this picture can't be scaled that much: " + std::string(reason.c_str()));
 }
 
-ZimgGraph::~ZimgGraph() { zimg_filter_graph_free(graph_); }
+// The newest first. What was asked for longest ago goes; a graph that is running lives on in who runs it.
+Graph graph_for(const Recipe& recipe) {
+  constexpr std::size_t kKept = 32;
+  static std::list<std::pair<Recipe, Graph>> kept;
+  const auto known = std::ranges::find(kept, recipe, [](const auto& each) { return each.first; });
+  if (known != kept.end()) {
+    kept.splice(kept.begin(), kept, known);
+  } else {
+    kept.emplace_front(recipe, build(recipe));
+    if (kept.size() > kKept) kept.pop_back();
+  }
+  return kept.front().second;
+}
+
+}  // namespace
+
+ZimgGraph::ZimgGraph(cv::Size source, const Resize& resize, const Format& format)
+    : source_(source), target_(resize.to), format_(format), graph_(graph_for({source, resize, format})) {}
 
 cv::Mat ZimgGraph::scratch() const {
   std::size_t bytes = 0;
-  zimg_filter_graph_get_tmp_size(graph_, &bytes);
+  zimg_filter_graph_get_tmp_size(graph_.get(), &bytes);
   return cv::Mat(1, static_cast<int>(bytes) + 1, CV_8UC1);
 }
 
@@ -135,7 +161,7 @@ void ZimgGraph::run(const cv::Mat& from, cv::Mat& to, const sdk::Job& job) const
   target.plane[0] = {to.data, static_cast<ptrdiff_t>(to.step[0]), ZIMG_BUFFER_MAX};
   const cv::Mat memory = scratch();
   // zimg takes void*, and the callback only reads
-  if (zimg_filter_graph_process(graph_, &source, &target, memory.data, asked_to_stop, const_cast<sdk::Job*>(&job),
+  if (zimg_filter_graph_process(graph_.get(), &source, &target, memory.data, asked_to_stop, const_cast<sdk::Job*>(&job),
                                 nullptr, nullptr) != ZIMG_ERROR_SUCCESS) {
     fail(job);
   }
@@ -144,8 +170,8 @@ void ZimgGraph::run(const cv::Mat& from, cv::Mat& to, const sdk::Job& job) const
 void ZimgGraph::run(const Unpack& unpack, const Pack& pack, const sdk::Job& job) const {
   unsigned lines_in = 0;
   unsigned lines_out = 0;
-  zimg_filter_graph_get_input_buffering(graph_, &lines_in);
-  zimg_filter_graph_get_output_buffering(graph_, &lines_out);
+  zimg_filter_graph_get_input_buffering(graph_.get(), &lines_in);
+  zimg_filter_graph_get_output_buffering(graph_.get(), &lines_out);
   LineBuffer in(lines_in, source_, format_.planes, format_.type_in);
   LineBuffer out(lines_out, target_, format_.planes, format_.type_out);
   zimg_image_buffer_const source{};
@@ -159,7 +185,7 @@ void ZimgGraph::run(const Unpack& unpack, const Pack& pack, const sdk::Job& job)
   Callback on_unpack{&unpack, &in, format_.planes, &job};
   Callback on_pack{&pack, &out, format_.planes, &job};
   const cv::Mat memory = scratch();
-  if (zimg_filter_graph_process(graph_, &source, &target, memory.data, Callback::call, &on_unpack, Callback::call,
+  if (zimg_filter_graph_process(graph_.get(), &source, &target, memory.data, Callback::call, &on_unpack, Callback::call,
                                 &on_pack) != ZIMG_ERROR_SUCCESS) {
     fail(job);
   }

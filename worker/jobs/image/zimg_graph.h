@@ -23,8 +23,11 @@ struct Resize {
   cv::Rect2d from;  // in the source's pixels; fractions cut through pixels
   cv::Size to;
   Kernel kernel = Kernel::kLanczos3;
+  friend bool operator==(const Resize&, const Resize&) = default;
 };
 
+// Making a graph takes longer than running it on a thumbnail (0.8 ms from 681 pixels to 320, 3.1 ms from 2725 to 1200):
+// the last few are kept, for chroma's second plane, frames of an animation, and pictures of one size. Not thread-safe.
 class ZimgGraph {
  public:
   // 1 plane, or 3 or 4 that are treated alike. `type` in and out: CV_8UC1 or CV_16UC1.
@@ -34,10 +37,11 @@ class ZimgGraph {
     int type_out = CV_8UC1;
     // Of a single plane: from JFIF's range of luma to studio range.
     bool to_limited = false;
+    friend bool operator==(const Format&, const Format&) = default;
   };
   // Throws JobError(kTooLarge) for ratios that zimg has no filter for.
   ZimgGraph(cv::Size source, const Resize& resize, const Format& format);
-  ~ZimgGraph();
+  ~ZimgGraph() = default;
   ZimgGraph(const ZimgGraph&) = delete;
   ZimgGraph& operator=(const ZimgGraph&) = delete;
 
@@ -58,7 +62,7 @@ class ZimgGraph {
   cv::Size source_;
   cv::Size target_;
   Format format_;
-  zimg_filter_graph* graph_ = nullptr;
+  std::shared_ptr<zimg_filter_graph> graph_;
 };
 
 }  // namespace quern::image

@@ -47,6 +47,17 @@ void set_metadata(spng_ctx* context, Metadata& metadata) {
     spng_exif exif{.length = metadata.exif.size(), .data = reinterpret_cast<char*>(metadata.exif.data())};
     check(spng_set_exif(context, &exif), sdk::JobErrorCode::kInternal);
   }
+  if (!metadata.xmp.empty()) {
+    static char nothing[] = "";
+    spng_text xmp{};
+    std::snprintf(xmp.keyword, sizeof xmp.keyword, "XML:com.adobe.xmp");
+    xmp.type = SPNG_ITXT;
+    xmp.text = reinterpret_cast<char*>(metadata.xmp.data());
+    xmp.length = metadata.xmp.size();
+    xmp.language_tag = nothing;
+    xmp.translated_keyword = nothing;
+    check(spng_set_text(context, &xmp, 1), sdk::JobErrorCode::kInternal);
+  }
 }
 
 void encode(const cv::Mat& picture, const EncodeOptions& options, sdk::Output& output, const sdk::Job& job) {
