@@ -3,33 +3,20 @@
 // scripts/fuzz --minimise. The configuration's seed is packaging/quern.toml itself.
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "ipc/control.h"
 #include "ipc/wire.h"
+#include "tests/fuzz/corpus.h"
+#include "tests/fuzz/image_seeds.h"
 
 namespace {
 
 using namespace quern;
+using fuzz::Corpus;
 using Bytes = std::vector<std::byte>;
-
-class Corpus {
- public:
-  Corpus(const std::filesystem::path& root, std::string_view name) : directory_(root / name) {
-    std::filesystem::create_directories(directory_);
-  }
-  void add(std::string_view name, ipc::ByteSpan bytes) const {
-    std::ofstream file(directory_ / ("seed-" + std::string(name)), std::ios::binary);
-    file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    if (!file.flush()) throw std::runtime_error("can't write " + directory_.string());
-  }
-
- private:
-  std::filesystem::path directory_;
-};
 
 const std::vector<wire::Part>& some_parts() {
   static const std::vector<wire::Part> parts = {
@@ -194,5 +181,6 @@ int main(int argc, char** argv) {
   control(Corpus(root, "control"));
   completions(Corpus(root, "completions"));
   job_bodies(Corpus(root, "job_body"));
+  fuzz::image_seeds(Corpus(root, "image"));
   return 0;
 }

@@ -33,7 +33,9 @@ Image image_of(const cv::Mat& picture, const EncodeOptions& options) {
   const avifPixelFormat format = options.grey && !options.lossless ? AVIF_PIXEL_FORMAT_YUV400
                                  : full_chroma                     ? AVIF_PIXEL_FORMAT_YUV444
                                                                    : AVIF_PIXEL_FORMAT_YUV420;
-  Image image(avifImageCreate(picture.cols, picture.rows, options.bit_depth, format));
+  const auto width = static_cast<std::uint32_t>(picture.cols);
+  const auto height = static_cast<std::uint32_t>(picture.rows);
+  Image image(avifImageCreate(width, height, static_cast<std::uint32_t>(options.bit_depth), format));
   if (!image) throw std::bad_alloc();
   image->colorPrimaries = AVIF_COLOR_PRIMARIES_BT709;
   image->transferCharacteristics = AVIF_TRANSFER_CHARACTERISTICS_SRGB;
