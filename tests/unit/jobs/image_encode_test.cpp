@@ -231,6 +231,29 @@ TEST(EncodeParams, AutoIsByAlphaAndSize) {
   moving.frames = 3;
   EXPECT_EQ(choose_format(moving), Format::kWebp);
   EXPECT_EQ(read_header(processed(gradient(300, 300), R"({"format":"auto"})")).format, Format::kWebp);
+  // what a WebP has no room for
+  moving.width = 20'000;
+  EXPECT_EQ(choose_format(moving), Format::kGif);
+  EXPECT_EQ(choose_format({.format = Format::kPng, .width = 20'000, .height = 3, .alpha = true}), Format::kPng);
+  EXPECT_EQ(choose_format({.format = Format::kPng, .width = 20'000, .height = 9}), Format::kJpeg);
+  EXPECT_EQ(choose_format({.format = Format::kPng, .width = 70'000, .height = 9}), Format::kPng);
+}
+
+TEST(Encode, AutomaticLooksAtTheSizeOfTheResult) {
+  const File photo = file_of(gradient(600, 400), Format::kJpeg);
+  FakeJob job(sdk::find_kind("image.resize"), R"({"width":100,"format":"auto"})");
+  job.add_input(photo);
+  job.run();
+  EXPECT_EQ(read_header(job.bytes()).format, Format::kJpeg);
+}
+
+TEST(Encode, AFormatWithoutRoomSaysSo) {
+  const cv::Mat tall = gradient(2, 16'384);
+  const sdk::JobError error = error_of([&] { (void)processed(tall, R"({"format":"webp"})"); });
+  EXPECT_EQ(error.code(), JobErrorCode::kInvalidArgument);
+  EXPECT_EQ(error.field(), "format");
+  EXPECT_THAT(error.what(), testing::HasSubstr("webp has at most 16383 pixels a side, and the result has 2 x 16384"));
+  EXPECT_EQ(read_header(processed(tall, R"({"format":"png"})")).height, 16'384U);
 }
 
 TEST(Metadata, IsDroppedUnlessItIsAskedFor) {

@@ -1,5 +1,10 @@
 #include "worker/jobs/image/codec.h"
 
+#include <cstdio>
+
+#include <jpeglib.h>
+#include <webp/encode.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -86,6 +91,16 @@ std::optional<YuvLayout> preferred_layout(const EncodeOptions& options) {
   if (lossy_webp && options.frames == 1 && !options.smart_subsample)
     return YuvLayout{YuvPicture::Range::kLimited, 1, 1};
   return {};
+}
+
+std::uint32_t side_max_of(Format format) {
+  switch (format) {
+    case Format::kJpeg: return JPEG_MAX_DIMENSION;
+    case Format::kWebp: return WEBP_MAX_DIMENSION;
+    case Format::kGif: return 0xffff;     // 16 bits (GIF89a, 18)
+    case Format::kAvif: return 0x1'0000;  // AV1's frame_width_minus_1 has 16 bits (AV1 specification, 5.5.1)
+    default: return 0x7fff'ffff;          // PNG: 31 bits (its specification, 5.3); cv::Mat's too
+  }
 }
 
 std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job) {

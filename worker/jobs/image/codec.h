@@ -146,6 +146,9 @@ class Encoder {
 // How the encoder would have its pictures, so that nothing is converted twice; nothing: RGB.
 [[nodiscard]] std::optional<YuvLayout> preferred_layout(const EncodeOptions& options);
 
+// The longest side, in pixels, that a file of this format can have.
+[[nodiscard]] std::uint32_t side_max_of(Format format);
+
 [[nodiscard]] std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job);
 
 }  // namespace quern::image

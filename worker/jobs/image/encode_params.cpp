@@ -182,12 +182,24 @@ EncodeOptions encode_options(const boost::json::object& params, const Header& in
   return options;
 }
 
+void check_format_holds(Format format, cv::Size size) {
+  const std::uint32_t most = side_max_of(format);
+  if (static_cast<std::uint32_t>(std::max(size.width, size.height)) <= most) return;
+  throw sdk::JobError(
+      sdk::JobErrorCode::kInvalidArgument,
+      fmt::format("{} has at most {} pixels a side, and the result has {} x {}: resize it, or choose png",
+                  name_of(format), most, size.width, size.height),
+      "format");
+}
+
 Format choose_format(const Header& input) {
   constexpr std::uint64_t kIconPixels = 64 * 64;
   constexpr std::uint64_t kSmallPhotoPixels = 256 * 256;
   const std::uint64_t pixels = std::uint64_t{input.width} * input.height;
-  if (input.frames > 1) return Format::kWebp;
+  const auto fits = [&](Format format) { return std::max(input.width, input.height) <= side_max_of(format); };
+  if (input.frames > 1) return fits(Format::kWebp) ? Format::kWebp : Format::kGif;
   if (input.lossless && pixels <= kIconPixels) return Format::kPng;
+  if (!fits(Format::kWebp)) return input.alpha || !fits(Format::kJpeg) ? Format::kPng : Format::kJpeg;
   if (input.alpha || pixels > kSmallPhotoPixels) return Format::kWebp;
   return Format::kJpeg;
 }

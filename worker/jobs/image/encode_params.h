@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/json/object.hpp>
+#include <opencv2/core/types.hpp>
 #include <vector>
 
 #include "worker/jobs/image/codec.h"
@@ -11,9 +12,12 @@ namespace quern::image {
 // For every kind that encodes: format, quality, and what single formats know.
 [[nodiscard]] std::vector<sdk::ParamSpec> encode_specs();
 
-// `size` is that of the result as far as it is known, else of the input. Throws JobError(kInvalidArgument) for an
+// `input` with the size that the result will have, as far as it is known. Throws JobError(kInvalidArgument) for an
 // option that the format does not have. Metadata, frames and grey are the caller's.
 [[nodiscard]] EncodeOptions encode_options(const boost::json::object& params, const Header& input);
+
+// Throws JobError(kInvalidArgument) for a picture that the format has no room for.
+void check_format_holds(Format format, cv::Size size);
 
 // What `format: auto` becomes, of the formats that every browser shows:
 //
@@ -22,6 +26,7 @@ namespace quern::image {
 //     anything that may be transparent          webp   a quarter of a PNG
 //     photos and all the rest                   jpeg up to 65536 pixels, else webp
 //
+// What is too long for a webp becomes a gif, png or jpeg. Sizes are those of the result where it begins with a resize.
 // A small photo takes about as much as a JPEG as it does as a WebP, and a fifth of the time.
 [[nodiscard]] Format choose_format(const Header& input);
 

@@ -75,7 +75,11 @@ class Rendering {
     const Header& header = decoder_->header();
     bool animated = false;
     for (Output& output : outputs_) {
-      EncodeOptions options = encode_options(output.params, header);
+      Header result = header;
+      const Size size = size_before_operations(output);
+      result.width = size.width;
+      result.height = size.height;
+      EncodeOptions options = encode_options(output.params, result);
       if (input_.animated && header.frames > 1 && can_animate(options.format)) {
         options.frames = header.frames;
         animated = true;
@@ -131,16 +135,25 @@ class Rendering {
     return options;
   }
 
+  [[nodiscard]] ResizeOperation* first_resize(const Output& output) const {
+    return leading_resize(shared_.empty() ? output.operations : shared_);
+  }
+
+  // What a result has after the resize that it begins with; else the whole picture, upright.
+  [[nodiscard]] Size size_before_operations(const Output& output) const {
+    const Size upright = upright_size(stored_, orientation_);
+    const ResizeOperation* resize = first_resize(output);
+    return resize != nullptr ? plan_of(resize->request(), upright).canvas : upright;
+  }
+
   // Large pictures wait here for their turn.
   void reserve_memory(const DecodeOptions& options) {
     std::vector<OutputEstimate> outputs;
     for (const Track& track : tracks_) {
-      const ResizeOperation* resize = leading_resize(shared_.empty() ? track.output.operations : shared_);
-      const Size upright = upright_size(stored_, orientation_);
       outputs.push_back({.format = track.options.format,
-                         .size = resize != nullptr ? plan_of(resize->request(), upright).canvas : upright,
+                         .size = size_before_operations(track.output),
                          .frames = track.options.frames,
-                         .whole = resize == nullptr});
+                         .whole = first_resize(track.output) == nullptr});
     }
     job_.reserve_memory(estimated_bytes(decoder_->header(), options, job_.input().size(), outputs));
   }
@@ -199,7 +212,10 @@ class Rendering {
       if (!can_be_transparent(track.options.format)) *rgb = flatten(*rgb, track.under);
       track.options.grey = track.options.frames == 1 && is_grey(*rgb);
     }
-    if (!track.encoder) track.encoder = make_encoder(track.options, job_);
+    if (!track.encoder) {
+      check_format_holds(track.options.format, size_of(picture));
+      track.encoder = make_encoder(track.options, job_);
+    }
     track.encoder->add({.picture = std::move(picture), .delay_ms = delay_ms});
   }
 

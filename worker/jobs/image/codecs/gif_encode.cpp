@@ -16,7 +16,6 @@
 namespace quern::image::gif {
 namespace {
 
-constexpr int kSideMax = 65'535;
 constexpr int kOpaque = 128;  // from here on; a GIF's alpha has one bit
 const cv::Vec4b kTransparent(0, 0, 0, 0);
 
@@ -91,10 +90,6 @@ class GifEncoder final : public Encoder {
   };
 
   void open(cv::Size size) {
-    if (size.width > kSideMax || size.height > kSideMax) {
-      throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
-                          "a GIF's sides have at most " + std::to_string(kSideMax) + " pixels", "format");
-    }
     writer_.emplace(WriterOptions{.canvas = size, .animated = options_.frames > 1, .loops = options_.loops}, job_);
     shown_ = cv::Mat(size, CV_8UC4, cv::Scalar::all(0));
   }
