@@ -248,12 +248,20 @@ TEST(Encode, AutomaticLooksAtTheSizeOfTheResult) {
 }
 
 TEST(Encode, AFormatWithoutRoomSaysSo) {
-  const cv::Mat tall = gradient(2, 16'384);
-  const sdk::JobError error = error_of([&] { (void)processed(tall, R"({"format":"webp"})"); });
-  EXPECT_EQ(error.code(), JobErrorCode::kInvalidArgument);
-  EXPECT_EQ(error.field(), "format");
-  EXPECT_THAT(error.what(), testing::HasSubstr("webp has at most 16383 pixels a side, and the result has 2 x 16384"));
-  EXPECT_EQ(read_header(processed(tall, R"({"format":"png"})")).height, 16'384U);
+  const auto refusal = [](int width, int height, const std::string& format) {
+    const cv::Mat picture(height, width, CV_8UC3, cv::Scalar(1, 2, 3));
+    const auto error =
+        error_of([&] { (void)processed(picture, R"({"max_input_side":100000,"format":")" + format + "\"}"); });
+    EXPECT_EQ(error.code(), JobErrorCode::kInvalidArgument);
+    EXPECT_EQ(error.field(), "format");
+    return std::string(error.what());
+  };
+  EXPECT_EQ(refusal(2, 16'384, "webp"),
+            "webp has at most 16383 pixels a side, and the result has 2 x 16384: resize it, or choose png");
+  EXPECT_THAT(refusal(65'501, 1, "jpeg"), testing::HasSubstr("65500 pixels"));
+  EXPECT_THAT(refusal(65'536, 1, "gif"), testing::HasSubstr("65535 pixels"));
+  EXPECT_THAT(refusal(65'537, 1, "avif"), testing::HasSubstr("65536 pixels"));
+  EXPECT_EQ(read_header(processed(gradient(2, 16'384), R"({"format":"png"})")).height, 16'384U);
 }
 
 TEST(Metadata, IsDroppedUnlessItIsAskedFor) {

@@ -137,7 +137,7 @@ struct EncodeOptions {
 class Encoder {
  public:
   virtual ~Encoder() = default;
-  // `options.frames` times. A JPEG's or BMP's picture must have no alpha.
+  // `options.frames` times, no side over side_max_of(). A JPEG's or BMP's picture must have no alpha.
   virtual void add(const Frame& frame) = 0;
   // After the last: writes the file.
   virtual void finish(sdk::Output& output) = 0;
