@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <boost/json/array.hpp>
+#include <cstring>
 #include <fstream>
 #include <mutex>
 #include <string>
@@ -23,8 +24,9 @@ constexpr std::uint64_t kMiB = 1U << 20;
 constexpr std::uint64_t kBudget = 256 * kMiB;
 constexpr std::uint64_t kMost = 200 * kMiB;  // no two of these fit
 
-std::string memory_pool(std::string_view more = "") {
-  return "[pools.debug]\nmodules = ['debug']\nworkers = 4\ncancel_grace_ms = 2000\nattempts = 1\n"
+std::string memory_pool(std::string_view more = "", std::string_view modules = "'debug'") {
+  return "[pools.debug]\nmodules = [" + std::string(modules) +
+         "]\nworkers = 4\ncancel_grace_ms = 2000\nattempts = 1\n"
          "memory_budget_bytes = '256MiB'\n" +
          std::string(more);
 }
@@ -90,6 +92,42 @@ TEST(Memory, JobsThatFitTogetherRunTogether) {
   EXPECT_THAT(status.out, HasSubstr("waits for 70.0 MiB"));
   EXPECT_THAT(quern(server, {"top", "--once"}).out, HasSubstr("210.0 MiB/256.0 MiB, 1 wait"));
   EXPECT_THAT(quern(server, {"jobs"}).out, HasSubstr("waiting"));
+}
+
+// All black, uncompressed: BITMAPFILEHEADER and BITMAPINFOHEADER before the pixels.
+std::string bitmap(std::uint32_t width, std::uint32_t height) {
+  std::string file(54 + std::size_t{3} * width * height, '\0');
+  const auto put = [&](std::size_t at, std::uint32_t value) { std::memcpy(&file[at], &value, sizeof value); };
+  file[0] = 'B';
+  file[1] = 'M';
+  put(10, 54);
+  put(14, 40);
+  put(18, width);
+  put(22, height);
+  put(26, 1 | 24U << 16);  // planes, bits a pixel
+  return file;
+}
+
+TEST(Memory, APicturesIsKnownFromItsHeader) {
+  const Server server(memory_pool("", "'debug', 'image'"));
+  client::Client client = server.connect();
+  auto holder = client.submit(reserve(kBudget, kForLong));
+  ASSERT_TRUE(comes_to_hold(server, kBudget, 0));
+  const std::string large = bitmap(2400, 2000);
+  const auto mirrored = [](const std::string& picture) {
+    return Job{.kind = "image.process",
+               .params_json = R"({"operations":[{"op":"flop"}],"format":"png"})",
+               .parts = {client::Part::copy(picture)}};
+  };
+  auto waiting = client.submit(mirrored(large));
+  ASSERT_TRUE(comes_to_hold(server, kBudget, 1));
+  EXPECT_TRUE(client.run(mirrored(bitmap(60, 50)))) << "thumbnails pass by";
+  const auto never = client.run(mirrored(bitmap(6000, 4000)));
+  ASSERT_FALSE(never);
+  EXPECT_EQ(never.error().code, ErrorCode::kTooLarge) << never.error().message;
+  holder.cancel();
+  EXPECT_TRUE(waiting.get());
+  EXPECT_TRUE(comes_to_hold(server, 0, 0));
 }
 
 TEST(Memory, SmallReservationsAreNotAskedFor) {
