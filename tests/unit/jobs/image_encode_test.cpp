@@ -247,6 +247,21 @@ TEST(Encode, AutomaticLooksAtTheSizeOfTheResult) {
   EXPECT_EQ(read_header(job.bytes()).format, Format::kJpeg);
 }
 
+TEST(Encode, APngWithoutAPaletteRefusesWhatOnlyPalettesHave) {
+  const cv::Mat picture = gradient(60, 40);
+  for (const std::string option : {R"("colors":16)", R"("dither":0.5)", R"("effort":3)", R"("bit_depth":4)"}) {
+    const std::string name = option.substr(1, option.find(':') - 2);
+    EXPECT_NE(read_header(processed(picture, R"({"format":"png",)" + option + "}")).palette_bits, 0) << option;
+    const auto error =
+        error_of([&] { (void)processed(picture, R"({"format":"png","palette":false,)" + option + "}"); });
+    EXPECT_EQ(error.code(), JobErrorCode::kInvalidArgument);
+    EXPECT_EQ(error.field(), name);
+    EXPECT_EQ(std::string(error.what()),
+              "a png without a palette has no " + name + ": leave it out, or say palette true");
+  }
+  EXPECT_EQ(read_header(processed(picture, R"({"format":"png","palette":false,"quality":50})")).palette_bits, 0);
+}
+
 TEST(Encode, AFormatWithoutRoomSaysSo) {
   const auto refusal = [](int width, int height, const std::string& format) {
     const cv::Mat picture(height, width, CV_8UC3, cv::Scalar(1, 2, 3));

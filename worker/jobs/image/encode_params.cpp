@@ -99,9 +99,7 @@ void set_bit_depth(EncodeOptions& options, int depth) {
                         "bit_depth");
   }
   options.bit_depth = depth;
-  if (avif) return;
-  options.palette = true;
-  options.colors = std::min(options.colors, 1 << depth);
+  if (!avif) options.colors = std::min(options.colors, 1 << depth);
 }
 
 sdk::ParamSpec whole(const char* name, const char* help, double min, double max) {
@@ -145,6 +143,20 @@ std::vector<sdk::ParamSpec> encode_specs() {
       std::move(keep_icc)};
 }
 
+// As sharp has it: whoever says what only palettes know means one, and a quality too.
+bool means_palette(const boost::json::object& params) {
+  const auto has = [&](const char* name) { return sdk::has(params, name); };
+  if (!has("palette")) return has("quality") || has("colors") || has("dither") || has("effort") || has("bit_depth");
+  if (sdk::boolean(params, "palette")) return true;
+  for (const char* name : {"colors", "dither", "effort", "bit_depth"}) {
+    if (!has(name)) continue;
+    throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
+                        fmt::format("a png without a palette has no {}: leave it out, or say palette true", name),
+                        name);
+  }
+  return false;
+}
+
 EncodeOptions encode_options(const boost::json::object& params, const Header& input) {
   EncodeOptions options{.format = format_of(params, input)};
   check_options(params, options.format);
@@ -173,10 +185,7 @@ EncodeOptions encode_options(const boost::json::object& params, const Header& in
     check_range("effort", *options.effort, range.min, range.max, options.format);
   }
   if (options.format == Format::kPng) {
-    // as sharp has it: whoever says what only palettes know means one
-    const auto implies = [&](const char* name) { return sdk::has(params, name); };
-    options.palette =
-        flag_or("palette", implies("quality") || implies("colors") || implies("dither") || implies("effort"));
+    options.palette = means_palette(params);
   }
   if (sdk::has(params, "bit_depth")) set_bit_depth(options, whole_or("bit_depth", 8));
   return options;

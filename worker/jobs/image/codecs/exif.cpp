@@ -1,6 +1,7 @@
 #include "worker/jobs/image/codecs/exif.h"
 
 #include <algorithm>
+#include <climits>
 #include <cstdint>
 #include <cstring>
 
@@ -175,7 +176,7 @@ ExifBasics exif_basics(Bytes exif) {
   basics.exposure_s = details.ratio(kExposureTime);
   basics.f_number = details.ratio(kFNumber);
   basics.focal_length_mm = details.ratio(kFocalLength);
-  if (const auto iso = details.whole(kIso)) basics.iso = static_cast<int>(*iso);
+  if (const auto iso = details.whole(kIso); iso && *iso <= INT_MAX) basics.iso = static_cast<int>(*iso);
   basics.has_gps = gps.has(kGpsLatitude);
   return basics;
 }
