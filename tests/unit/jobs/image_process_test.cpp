@@ -1,13 +1,11 @@
-// image.process and what all kinds share: outputs, limits, damage, colours.
+// image.process and what all kinds share: outputs, limits, damage.
 #include <gmock/gmock.h>
-#include <lcms2.h>
 
 #include <boost/json/parse.hpp>
 #include <opencv2/imgproc.hpp>
 #include <random>
 
-#include "tests/unit/jobs/pictures.h"
-#include "worker/jobs/image/color.h"
+#include "tests/unit/jobs/profiles.h"
 
 namespace quern::image {
 namespace {
@@ -291,104 +289,6 @@ TEST(Hostile, AnyFileIsAPictureOrAnError) {
       }
     }
   }
-}
-
-// ---- Colours -----------------------------------------------------------------------------------------
-
-File profile_bytes(cmsHPROFILE profile) {
-  cmsUInt32Number size = 0;
-  cmsSaveProfileToMem(profile, nullptr, &size);
-  File bytes(size);
-  cmsSaveProfileToMem(profile, bytes.data(), &size);
-  cmsCloseProfile(profile);
-  return bytes;
-}
-
-File display_p3() {
-  const cmsCIExyY white{0.3127, 0.3290, 1};
-  const cmsCIExyYTRIPLE primaries{{0.680, 0.320, 1}, {0.265, 0.690, 1}, {0.150, 0.060, 1}};
-  cmsToneCurve* curve = cmsBuildGamma(nullptr, 2.2);
-  cmsToneCurve* curves[] = {curve, curve, curve};
-  const cmsHPROFILE profile = cmsCreateRGBProfile(&white, &primaries, curves);
-  cmsFreeToneCurve(curve);
-  return profile_bytes(profile);
-}
-
-File with_profile(const cv::Mat& picture, const File& icc, Format format = Format::kPng) {
-  FakeJob job(kNothing);
-  EncodeOptions options{.format = format, .quality = 100};
-  options.metadata.icc = icc;
-  const auto encoder = make_encoder(options, job);
-  encoder->add({.picture = picture});
-  encoder->finish(job.output({}));
-  return {job.bytes().begin(), job.bytes().end()};
-}
-
-TEST(Colour, AWideProfileBecomesSrgb) {
-  // P3's red lies outside of sRGB; a soft red of P3 is a stronger one in sRGB; grey stays grey
-  const cv::Mat red(8, 8, CV_8UC3, cv::Scalar(200, 100, 100));
-  for (const Format format : {Format::kPng, Format::kJpeg, Format::kWebp, Format::kTiff, Format::kAvif}) {
-    for (const char* params : {R"({"format":"png"})", R"({"format":"png","operations":[{"op":"resize","width":4}]})"}) {
-      const cv::Vec3b pixel = processed(with_profile(red, display_p3(), format), params).at<cv::Vec3b>(2, 2);
-      EXPECT_NEAR(pixel[0], 215, 7) << name_of(format);
-      EXPECT_NEAR(pixel[1], 93, 7) << name_of(format);
-    }
-  }
-  const cv::Mat grey(8, 8, CV_8UC3, cv::Scalar::all(128));
-  EXPECT_NEAR(processed(with_profile(grey, display_p3()), R"({"format":"png"})").at<cv::Vec3b>(2, 2)[0], 128, 4);
-}
-
-TEST(Colour, ItsProfileStaysWhenAsked) {
-  const cv::Mat red(8, 8, CV_8UC3, cv::Scalar(200, 100, 100));
-  FakeJob job(sdk::find_kind("image.process"), R"({"format":"png","keep_icc":true})");
-  job.add_input(with_profile(red, display_p3())).run();
-  const File made(job.bytes().begin(), job.bytes().end());
-  EXPECT_EQ(picture_of(made).at<cv::Vec3b>(0, 0), cv::Vec3b(200, 100, 100));
-  const FakeJob reader(kNothing);
-  EXPECT_EQ(open_decoder(made, FailOn::kWarning, reader)->metadata().icc, display_p3());
-}
-
-TEST(Colour, SrgbAndWhatIsNoProfileChangeNothing) {
-  const cv::Mat red(8, 8, CV_8UC3, cv::Scalar(200, 100, 100));
-  const File srgb = profile_bytes(cmsCreate_sRGBProfile());
-  EXPECT_TRUE(is_srgb(srgb));
-  EXPECT_FALSE(is_srgb(display_p3()));
-  EXPECT_TRUE(is_srgb(File(500)));
-  for (const File& icc : {srgb, File(500)}) {
-    EXPECT_EQ(difference(to_srgb(red, icc), red), 0);
-  }
-  EXPECT_EQ(difference(to_srgb(with_alpha_of(red, 9), display_p3()), with_alpha_of(to_srgb(red, display_p3()), 9)), 0);
-}
-
-TEST(Colour, AGreyProfilesCurveIsApplied) {
-  const auto grey_profile = [](double gamma) {
-    cmsToneCurve* curve = cmsBuildGamma(nullptr, gamma);
-    const cmsHPROFILE profile = cmsCreateGrayProfile(cmsD50_xyY(), curve);
-    cmsFreeToneCurve(curve);
-    return profile_bytes(profile);
-  };
-  const cv::Mat grey(4, 4, CV_8UC3, cv::Scalar::all(128));
-  // linear 0.502 is 0.738 in sRGB
-  EXPECT_NEAR(to_srgb(grey, grey_profile(1.0)).at<cv::Vec3b>(0, 0)[1], 188, 2);
-  EXPECT_NEAR(to_srgb(grey, grey_profile(2.2)).at<cv::Vec3b>(0, 0)[1], 128, 2);
-  EXPECT_FALSE(is_srgb(grey_profile(1.0)));
-  EXPECT_EQ(to_srgb(with_alpha_of(grey, 7), grey_profile(1.0)).at<cv::Vec4b>(0, 0)[3], 7);
-}
-
-TEST(Colour, InksGoThroughTheirProfile) {
-  // a profile of one ink step: all that matters is that it is asked, and that without it the paper is white
-  const cv::Mat no_ink(2, 2, CV_8UC4, cv::Scalar::all(255));
-  EXPECT_EQ(rgb_of_inks(no_ink, {}).at<cv::Vec3b>(0, 0), cv::Vec3b(255, 255, 255));
-  const File limited = profile_bytes(cmsCreateInkLimitingDeviceLink(cmsSigCmykData, 300));
-  EXPECT_EQ(rgb_of_inks(no_ink, limited).at<cv::Vec3b>(0, 0), cv::Vec3b(255, 255, 255));
-}
-
-TEST(Colour, PaddingIsTheColourThatWasAskedFor) {
-  const File file = with_profile(cv::Mat(10, 20, CV_8UC3, cv::Scalar(200, 100, 100)), display_p3());
-  FakeJob job(sdk::find_kind("image.resize"),
-              R"({"width":20,"height":20,"fit":"contain","background":"#c040c0","format":"png"})");
-  job.add_input(file).run();
-  EXPECT_EQ(picture_of(job.bytes()).at<cv::Vec3b>(1, 1), cv::Vec3b(0xc0, 0x40, 0xc0));
 }
 
 // ---- image.info --------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ class Decoder {
   Decoder& operator=(const Decoder&) = delete;
 
   [[nodiscard]] const Header& header() const { return header_; }
-  // May parse more of the file; never decodes pixels.
+  // Before next(). May parse more of the file; never decodes pixels.
   [[nodiscard]] virtual Metadata metadata() = 0;
   // The next of header().frames, composed with those before it as the format says: always of the canvas' size.
   // Pixels are as the file's own profile means them, CMYK excepted: its RGB is computed here (color.h).

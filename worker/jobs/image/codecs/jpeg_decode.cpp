@@ -59,8 +59,11 @@ class JpegDecoder final : public Decoder {
     if (options.yuv_welcome && !part && decompressor_.is_yuv())
       return {.picture = decompressor_.decode_yuv(options.shrink)};
     cv::Rect region = part ? shrunken(options.region, static_cast<int>(options.shrink)) : cv::Rect();
-    cv::Mat picture = decompressor_.decode(options.shrink, region);
-    if (decompressor_.is_cmyk()) picture = rgb_of_inks(picture, decompressor_.icc());
+    if (!decompressor_.is_cmyk()) {
+      return {.picture = decompressor_.decode(options.shrink, region), .delay_ms = 0, .offset = region.tl()};
+    }
+    const std::vector<std::byte> icc = decompressor_.icc();  // libjpeg forgets markers with the last row
+    const cv::Mat picture = rgb_of_inks(decompressor_.decode(options.shrink, region), icc);
     return {.picture = picture, .delay_ms = 0, .offset = region.tl()};
   }
 

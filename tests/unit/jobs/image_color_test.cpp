@@ -1,0 +1,99 @@
+// Profiles: results are sRGB, unless they keep their profile.
+#include <gmock/gmock.h>
+#include <lcms2.h>
+
+#include "tests/unit/jobs/profiles.h"
+#include "worker/jobs/image/color.h"
+
+namespace quern::image {
+namespace {
+
+using sdk::FakeJob;
+
+const sdk::Kind kNothing{};
+
+cv::Mat processed(const File& file, std::string_view params) {
+  FakeJob job(sdk::find_kind("image.process"), params);
+  job.add_input(file).run();
+  return picture_of(job.bytes());
+}
+
+TEST(Colour, AWideProfileBecomesSrgb) {
+  // P3's red lies outside of sRGB; a soft red of P3 is a stronger one in sRGB; grey stays grey
+  const cv::Mat red(8, 8, CV_8UC3, cv::Scalar(200, 100, 100));
+  for (const Format format : {Format::kPng, Format::kJpeg, Format::kWebp, Format::kTiff, Format::kAvif}) {
+    for (const char* params : {R"({"format":"png"})", R"({"format":"png","operations":[{"op":"resize","width":4}]})"}) {
+      const cv::Vec3b pixel = processed(with_profile(red, display_p3(), format), params).at<cv::Vec3b>(2, 2);
+      EXPECT_NEAR(pixel[0], 215, 7) << name_of(format);
+      EXPECT_NEAR(pixel[1], 93, 7) << name_of(format);
+    }
+  }
+  const cv::Mat grey(8, 8, CV_8UC3, cv::Scalar::all(128));
+  EXPECT_NEAR(processed(with_profile(grey, display_p3()), R"({"format":"png"})").at<cv::Vec3b>(2, 2)[0], 128, 4);
+}
+
+TEST(Colour, ItsProfileStaysWhenAsked) {
+  const cv::Mat red(8, 8, CV_8UC3, cv::Scalar(200, 100, 100));
+  FakeJob job(sdk::find_kind("image.process"), R"({"format":"png","keep_icc":true})");
+  job.add_input(with_profile(red, display_p3())).run();
+  const File made(job.bytes().begin(), job.bytes().end());
+  EXPECT_EQ(picture_of(made).at<cv::Vec3b>(0, 0), cv::Vec3b(200, 100, 100));
+  const FakeJob reader(kNothing);
+  EXPECT_EQ(open_decoder(made, FailOn::kWarning, reader)->metadata().icc, display_p3());
+}
+
+TEST(Colour, SrgbAndWhatIsNoProfileChangeNothing) {
+  const cv::Mat red(8, 8, CV_8UC3, cv::Scalar(200, 100, 100));
+  const File srgb = profile_bytes(cmsCreate_sRGBProfile());
+  EXPECT_TRUE(is_srgb(srgb));
+  EXPECT_FALSE(is_srgb(display_p3()));
+  EXPECT_TRUE(is_srgb(File(500)));
+  for (const File& icc : {srgb, File(500)}) {
+    EXPECT_EQ(difference(to_srgb(red, icc), red), 0);
+  }
+  EXPECT_EQ(difference(to_srgb(with_alpha_of(red, 9), display_p3()), with_alpha_of(to_srgb(red, display_p3()), 9)), 0);
+}
+
+TEST(Colour, AGreyProfilesCurveIsApplied) {
+  const auto grey_profile = [](double gamma) {
+    cmsToneCurve* curve = cmsBuildGamma(nullptr, gamma);
+    const cmsHPROFILE profile = cmsCreateGrayProfile(cmsD50_xyY(), curve);
+    cmsFreeToneCurve(curve);
+    return profile_bytes(profile);
+  };
+  const cv::Mat grey(4, 4, CV_8UC3, cv::Scalar::all(128));
+  // linear 0.502 is 0.738 in sRGB
+  EXPECT_NEAR(to_srgb(grey, grey_profile(1.0)).at<cv::Vec3b>(0, 0)[1], 188, 2);
+  EXPECT_NEAR(to_srgb(grey, grey_profile(2.2)).at<cv::Vec3b>(0, 0)[1], 128, 2);
+  EXPECT_FALSE(is_srgb(grey_profile(1.0)));
+  EXPECT_EQ(to_srgb(with_alpha_of(grey, 7), grey_profile(1.0)).at<cv::Vec4b>(0, 0)[3], 7);
+}
+
+TEST(Colour, InksGoThroughTheirProfile) {
+  const cv::Mat cyan(16, 16, CV_8UC4, cv::Scalar(0, 255, 255, 255));  // 255: no ink, as Adobe stores it
+  const File plain = jpeg_of(cyan, {.cmyk = true});
+  for (const char* params : {R"({"format":"png"})", R"({"format":"png","operations":[{"op":"resize","width":8}]})"}) {
+    const cv::Vec3b as_printed = processed(plain, params).at<cv::Vec3b>(4, 4);
+    EXPECT_LE(as_printed[0], 90);
+    EXPECT_GE(as_printed[2], 150);
+    const cv::Vec3b as_the_profile_says = processed(with_icc_segment(plain, orange_inks()), params).at<cv::Vec3b>(4, 4);
+    EXPECT_GE(as_the_profile_says[0], 200);
+    EXPECT_NEAR(as_the_profile_says[1], 107, 12);
+    EXPECT_LE(as_the_profile_says[2], 80);
+  }
+  const cv::Mat no_ink(2, 2, CV_8UC4, cv::Scalar::all(255));
+  EXPECT_EQ(rgb_of_inks(no_ink, {}).at<cv::Vec3b>(0, 0), cv::Vec3b(255, 255, 255));
+  EXPECT_GE(rgb_of_inks(no_ink, orange_inks()).at<cv::Vec3b>(0, 0)[1], 253);
+  EXPECT_EQ(rgb_of_inks(no_ink, display_p3()).at<cv::Vec3b>(0, 0), cv::Vec3b(255, 255, 255)) << "not a profile of inks";
+}
+
+TEST(Colour, PaddingIsTheColourThatWasAskedFor) {
+  const File file = with_profile(cv::Mat(10, 20, CV_8UC3, cv::Scalar(200, 100, 100)), display_p3());
+  FakeJob job(sdk::find_kind("image.resize"),
+              R"({"width":20,"height":20,"fit":"contain","background":"#c040c0","format":"png"})");
+  job.add_input(file).run();
+  EXPECT_EQ(picture_of(job.bytes()).at<cv::Vec3b>(1, 1), cv::Vec3b(0xc0, 0x40, 0xc0));
+}
+
+}  // namespace
+}  // namespace quern::image
