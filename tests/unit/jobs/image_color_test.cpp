@@ -42,6 +42,25 @@ TEST(Colour, ItsProfileStaysWhenAsked) {
   EXPECT_EQ(open_decoder(made, FailOn::kWarning, reader)->metadata().icc, display_p3());
 }
 
+TEST(Colour, AProfileThatAResultCannotHoldIsAppliedInstead) {
+  // linear 0.502 is 0.738 in sRGB
+  const File grey = with_profile(cv::Mat(8, 8, CV_8UC3, cv::Scalar::all(128)), grey_of_gamma(1.0));
+  FakeJob job(sdk::find_kind("image.process"), R"({"format":"png","keep_icc":true})");
+  job.add_input(grey).run();
+  const FakeJob reader(kNothing);
+  EXPECT_TRUE(open_decoder(job.bytes(), FailOn::kWarning, reader)->metadata().icc.empty()) << "not beside RGB";
+  EXPECT_NEAR(picture_of(job.bytes()).at<cv::Vec3b>(0, 0)[1], 188, 2);
+
+  const File red = with_profile(cv::Mat(8, 8, CV_8UC3, cv::Scalar(200, 100, 100)), display_p3());
+  FakeJob both(sdk::find_kind("image.process"), R"({"outputs":[{"name":"png","format":"png","keep_icc":true},
+                                                              {"name":"gif","format":"gif","keep_icc":true}]})");
+  both.add_input(red).run();
+  for (const auto& output : both.outputs) {
+    EXPECT_NEAR(picture_of(output.bytes()).at<cv::Vec3b>(0, 0)[0], 215, 7) << output.name();
+    EXPECT_TRUE(open_decoder(output.bytes(), FailOn::kWarning, reader)->metadata().icc.empty());
+  }
+}
+
 TEST(Colour, SrgbAndWhatIsNoProfileChangeNothing) {
   const cv::Mat red(8, 8, CV_8UC3, cv::Scalar(200, 100, 100));
   const File srgb = profile_bytes(cmsCreate_sRGBProfile());
@@ -55,18 +74,12 @@ TEST(Colour, SrgbAndWhatIsNoProfileChangeNothing) {
 }
 
 TEST(Colour, AGreyProfilesCurveIsApplied) {
-  const auto grey_profile = [](double gamma) {
-    cmsToneCurve* curve = cmsBuildGamma(nullptr, gamma);
-    const cmsHPROFILE profile = cmsCreateGrayProfile(cmsD50_xyY(), curve);
-    cmsFreeToneCurve(curve);
-    return profile_bytes(profile);
-  };
   const cv::Mat grey(4, 4, CV_8UC3, cv::Scalar::all(128));
   // linear 0.502 is 0.738 in sRGB
-  EXPECT_NEAR(to_srgb(grey, grey_profile(1.0)).at<cv::Vec3b>(0, 0)[1], 188, 2);
-  EXPECT_NEAR(to_srgb(grey, grey_profile(2.2)).at<cv::Vec3b>(0, 0)[1], 128, 2);
-  EXPECT_FALSE(is_srgb(grey_profile(1.0)));
-  EXPECT_EQ(to_srgb(with_alpha_of(grey, 7), grey_profile(1.0)).at<cv::Vec4b>(0, 0)[3], 7);
+  EXPECT_NEAR(to_srgb(grey, grey_of_gamma(1.0)).at<cv::Vec3b>(0, 0)[1], 188, 2);
+  EXPECT_NEAR(to_srgb(grey, grey_of_gamma(2.2)).at<cv::Vec3b>(0, 0)[1], 128, 2);
+  EXPECT_FALSE(is_srgb(grey_of_gamma(1.0)));
+  EXPECT_EQ(to_srgb(with_alpha_of(grey, 7), grey_of_gamma(1.0)).at<cv::Vec4b>(0, 0)[3], 7);
 }
 
 TEST(Colour, InksGoThroughTheirProfile) {

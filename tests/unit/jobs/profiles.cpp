@@ -26,6 +26,13 @@ File display_p3() {
   return profile_bytes(profile);
 }
 
+File grey_of_gamma(double gamma) {
+  cmsToneCurve* curve = cmsBuildGamma(nullptr, gamma);
+  const cmsHPROFILE profile = cmsCreateGrayProfile(cmsD50_xyY(), curve);
+  cmsFreeToneCurve(curve);
+  return profile_bytes(profile);
+}
+
 File orange_inks() {
   const cmsHPROFILE profile = cmsCreateProfilePlaceholder(nullptr);
   cmsSetProfileVersion(profile, 2.4);

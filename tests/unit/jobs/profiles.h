@@ -9,6 +9,7 @@ namespace quern::image {
 [[nodiscard]] File profile_bytes(void* profile);
 
 [[nodiscard]] File display_p3();
+[[nodiscard]] File grey_of_gamma(double gamma);
 // Of a press whose cyan is orange.
 [[nodiscard]] File orange_inks();
 

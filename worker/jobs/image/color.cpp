@@ -143,6 +143,11 @@ bool is_srgb(Bytes icc) {
   return !transform.handle || transform.identity;
 }
 
+bool describes_rgb(Bytes icc) {
+  const Profile profile = open_profile(icc);
+  return profile && cmsGetColorSpace(profile.get()) == cmsSigRgbData;
+}
+
 cv::Mat to_srgb(const cv::Mat& picture, Bytes icc) {
   if (icc.empty()) return picture;
   const Transform& transform = transform_for(icc, pixels_of(picture));

@@ -17,6 +17,9 @@ namespace quern::image {
 // can't be used.
 [[nodiscard]] bool is_srgb(Bytes icc);
 
+// Whether the profile can go with RGB pixels: those of greys and inks can't.
+[[nodiscard]] bool describes_rgb(Bytes icc);
+
 // RGB or RGBA of an RGB profile; or of a grey one, for pictures that were grey before they were spread. Alpha stays.
 [[nodiscard]] cv::Mat to_srgb(const cv::Mat& picture, Bytes icc);
 

@@ -94,11 +94,14 @@ class Rendering {
     return animated;
   }
 
-  // Profile and metadata are left out unless they are asked for. Pixels keep their profile's colours if all outputs do.
+  // Profile and metadata are left out unless they are asked for. Pixels keep their profile's colours if all outputs can
+  // and shall keep it.
   void keep_metadata() {
     const auto keeps = [](const Track& track, const char* what) { return sdk::boolean(track.output.params, what); };
-    const bool all_keep_icc = std::ranges::all_of(
-        tracks_, [&](const Track& each) { return keeps(each, "keep_icc") || keeps(each, "keep_metadata"); });
+    const bool all_keep_icc =
+        describes_rgb(metadata_.icc) && std::ranges::all_of(tracks_, [&](const Track& each) {
+          return each.options.format != Format::kGif && (keeps(each, "keep_icc") || keeps(each, "keep_metadata"));
+        });
     converts_ = !metadata_.icc.empty() && !all_keep_icc;
     if (orientation_ != 1) reset_exif_orientation(metadata_.exif);
     for (Track& track : tracks_) {
