@@ -2,6 +2,7 @@
 #include <avif/avif.h>
 #include <dirent.h>
 #include <gmock/gmock.h>
+#include <cstring>
 
 #include <memory>
 
@@ -55,6 +56,12 @@ cv::Mat shown(const File& file) {
 }
 
 // As the standard says it, step by step: turned first, then mirrored.
+TEST(Avif, IsKnownByACompatibleBrand) {
+  File file = file_of(gradient(16, 16), Format::kAvif);
+  std::memcpy(&file[8], "mif1", 4);
+  EXPECT_EQ(read_header(file).format, Format::kAvif);
+}
+
 TEST(Avif, IsTurnedAndMirrored) {
   const cv::Mat stored = quarters(24, 16);
   for (int angle = -1; angle < 4; ++angle) {

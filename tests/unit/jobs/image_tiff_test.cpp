@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <tiffio.h>
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -20,14 +21,28 @@ struct Stored {
   int photometric = PHOTOMETRIC_RGB;
   int compression = COMPRESSION_NONE;
   int orientation = 1;
-  int extra = -1;  // kind of the extra sample
-  bool tiled = false;
+  int extra = -1;      // kind of the extra sample
+  bool tiled = false;  // of 16 x 16
+  const char* mode = "w";
 };
+
+// One of libtiff's tiles, the picture's bytes in its first rows; what lies outside is 0.
+std::vector<std::uint8_t> tile_of(const std::vector<std::uint8_t>& rows, int width, int height, cv::Point at) {
+  constexpr int kSide = 16;
+  const std::size_t pixel = rows.size() / static_cast<std::size_t>(width * height);
+  std::vector<std::uint8_t> tile(kSide * kSide * pixel);
+  for (int y = at.y; y < std::min(at.y + kSide, height); ++y) {
+    const auto bytes = static_cast<std::size_t>(std::min(kSide, width - at.x)) * pixel;
+    std::memcpy(&tile[static_cast<std::size_t>(kSide * (y - at.y)) * pixel],
+                &rows[static_cast<std::size_t>(y * width + at.x) * pixel], bytes);
+  }
+  return tile;
+}
 
 // Through a file: libtiff's own way of writing.
 File tiff_of(int width, int height, const Stored& stored, const std::vector<std::uint8_t>& rows) {
   const std::string path = testing::TempDir() + "/quern-" + std::to_string(::getpid()) + ".tiff";
-  TIFF* tiff = TIFFOpen(path.c_str(), "w");
+  TIFF* tiff = TIFFOpen(path.c_str(), stored.mode);
   TIFFSetField(tiff, TIFFTAG_IMAGEWIDTH, width);
   TIFFSetField(tiff, TIFFTAG_IMAGELENGTH, height);
   TIFFSetField(tiff, TIFFTAG_BITSPERSAMPLE, stored.bits);
@@ -45,8 +60,12 @@ File tiff_of(int width, int height, const Stored& stored, const std::vector<std:
   if (stored.tiled) {
     TIFFSetField(tiff, TIFFTAG_TILEWIDTH, 16);
     TIFFSetField(tiff, TIFFTAG_TILELENGTH, 16);
-    copy.resize(static_cast<std::size_t>(TIFFTileSize(tiff)));
-    TIFFWriteTile(tiff, copy.data(), 0, 0, 0, 0);
+    for (int y = 0; y < height; y += 16) {
+      for (int x = 0; x < width; x += 16) {
+        std::vector<std::uint8_t> tile = tile_of(rows, width, height, {x, y});
+        TIFFWriteTile(tiff, tile.data(), static_cast<std::uint32_t>(x), static_cast<std::uint32_t>(y), 0, 0);
+      }
+    }
   } else {
     const std::size_t row_bytes = rows.size() / static_cast<std::size_t>(height);
     for (int y = 0; y < height; ++y) {
@@ -75,6 +94,50 @@ TEST(Tiff, GreyIsSpread) {
             cv::Vec3b(178, 178, 178));
   EXPECT_EQ(first(tiff_of(8, 1, {.bits = 1, .samples = 1, .photometric = PHOTOMETRIC_MINISBLACK}, {0x80})),
             cv::Vec3b(255, 255, 255));
+}
+
+TEST(Tiff, TilesAreTheSamePicture) {
+  for (const int bits : {8, 16}) {
+    for (const auto& [photometric, samples, extra] :
+         {std::tuple{PHOTOMETRIC_MINISBLACK, 1, -1}, std::tuple{PHOTOMETRIC_MINISWHITE, 1, -1},
+          std::tuple{PHOTOMETRIC_RGB, 3, -1}, std::tuple{PHOTOMETRIC_RGB, 4, EXTRASAMPLE_ASSOCALPHA}}) {
+      std::vector<std::uint8_t> rows(static_cast<std::size_t>(37 * 21 * samples * bits / 8));
+      for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<std::uint8_t>(i * 37 + i / 256);
+      Stored stored{.bits = bits, .samples = samples, .photometric = photometric, .extra = extra};
+      const cv::Mat striped = picture_of(tiff_of(37, 21, stored, rows));
+      stored.tiled = true;
+      EXPECT_EQ(difference(picture_of(tiff_of(37, 21, stored, rows)), striped), 0) << bits << ' ' << photometric;
+    }
+  }
+  EXPECT_EQ(first(tiff_of(1, 1, {.bits = 16, .samples = 1, .photometric = PHOTOMETRIC_MINISBLACK, .tiled = true},
+                          {0x7f, 0x81})),
+            cv::Vec3b(129, 129, 129));
+  EXPECT_EQ(first(tiff_of(1, 1, {.bits = 16, .samples = 1, .photometric = PHOTOMETRIC_MINISWHITE}, {0x7f, 0x81})),
+            cv::Vec3b(126, 126, 126));
+}
+
+TEST(Tiff, OfMoreThanFourGigabytesIsReadWhenItIsSmall) {
+  for (const char* mode : {"w8l", "w8b", "wb", "wl"}) {
+    const File file = tiff_of(2, 1, {.mode = mode}, {1, 2, 3, 4, 5, 6});
+    EXPECT_EQ(picture_of(file).at<cv::Vec3b>(0, 1), cv::Vec3b(4, 5, 6)) << mode;
+  }
+}
+
+TEST(Tiff, ATileOfGigabytesIsRefused) {
+  const File file = tiff_of(2, 1, {.tiled = true}, {1, 2, 3, 4, 5, 6});
+  const auto with_side = [&](int side) {
+    File changed = file;
+    for (std::size_t at = 0; at + 12 <= changed.size(); ++at) {
+      for (const int tag : {TIFFTAG_TILEWIDTH, TIFFTAG_TILELENGTH}) {
+        const std::uint8_t entry[] = {static_cast<std::uint8_t>(tag & 255), 1, TIFF_SHORT, 0, 1, 0, 0, 0, 16, 0};
+        if (std::memcmp(&changed[at], entry, sizeof entry) == 0) std::memcpy(&changed[at + 8], &side, 2);
+      }
+    }
+    return changed;
+  };
+  EXPECT_EQ(picture_of(with_side(16)).at<cv::Vec3b>(0, 1), cv::Vec3b(4, 5, 6));
+  EXPECT_EQ(std::string(sdk::error_of([&] { (void)picture_of(with_side(16'384)); }).what()),
+            "TIFF: its tiles are larger than the picture");
 }
 
 TEST(Tiff, AlphaIsStraightOrPremultiplied) {
@@ -112,7 +175,6 @@ TEST_P(TiffOrientation, IsReadAndNotAppliedTwice) {
   const cv::Mat stored = stored_as(upright, GetParam()).clone();
   const std::vector<std::uint8_t> rows(stored.datastart, stored.dataend);
   for (const bool tiled : {false, true}) {
-    if (tiled && (stored.cols > 16 || stored.rows > 16)) continue;
     const File file = tiff_of(stored.cols, stored.rows, {.orientation = GetParam(), .tiled = tiled}, rows);
     EXPECT_EQ(read_header(file).orientation, GetParam());
     FakeJob job(sdk::find_kind("image.process"), R"({"format":"png"})");

@@ -16,6 +16,8 @@
 namespace quern::image {
 namespace {
 
+using std::string_view_literals::operator""sv;
+
 bool has_at(Bytes bytes, std::size_t at, std::string_view magic) {
   return bytes.size() >= at + magic.size() && std::memcmp(bytes.data() + at, magic.data(), magic.size()) == 0;
 }
@@ -49,8 +51,10 @@ Format format_of(Bytes bytes) {
   if (has_at(bytes, 0, "\xff\xd8\xff")) return Format::kJpeg;
   if (has_at(bytes, 0, "\x89PNG\r\n\x1a\n")) return Format::kPng;
   if (has_at(bytes, 0, "RIFF") && has_at(bytes, 8, "WEBP")) return Format::kWebp;
-  if (has_at(bytes, 0, {"II*\0", 4}) || has_at(bytes, 0, {"MM\0*", 4})) return Format::kTiff;
-  if (has_at(bytes, 4, "ftypavif") || has_at(bytes, 4, "ftypavis")) return Format::kAvif;
+  for (const std::string_view magic : {"II*\0"sv, "MM\0*"sv, "II+\0"sv, "MM\0+"sv}) {  // the latter: BigTIFF
+    if (has_at(bytes, 0, magic)) return Format::kTiff;
+  }
+  if (has_at(bytes, 4, "ftyp") && avif::is_avif(bytes)) return Format::kAvif;
   if (has_at(bytes, 0, "GIF87a") || has_at(bytes, 0, "GIF89a")) return Format::kGif;
   if (has_at(bytes, 0, "BM")) return Format::kBmp;
   refuse_format(bytes);

@@ -102,6 +102,11 @@ class AvifDecoder final : public Decoder {
 
 }  // namespace
 
+bool is_avif(Bytes bytes) noexcept {
+  const avifROData file{.data = reinterpret_cast<const std::uint8_t*>(bytes.data()), .size = bytes.size()};
+  return avifPeekCompatibleFileType(&file) == AVIF_TRUE;
+}
+
 std::unique_ptr<Decoder> open(Bytes bytes, FailOn fail_on, const sdk::Job& job) {
   return std::make_unique<AvifDecoder>(bytes, fail_on, job);
 }

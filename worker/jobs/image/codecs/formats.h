@@ -34,6 +34,8 @@ namespace tiff {
 }  // namespace tiff
 
 namespace avif {
+// By any of the brands that it says it is compatible with.
+[[nodiscard]] bool is_avif(Bytes bytes) noexcept;
 [[nodiscard]] std::unique_ptr<Decoder> open(Bytes bytes, FailOn fail_on, const sdk::Job& job);
 [[nodiscard]] std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job);
 }  // namespace avif

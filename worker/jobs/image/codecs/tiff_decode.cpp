@@ -25,13 +25,14 @@ struct Layout {
 
   // How many of the samples are colours.
   [[nodiscard]] int colors() const { return samples - (alpha == Alpha::kNone ? 0 : 1); }
-  // Whether its rows can be taken as they are.
+  // Whether its samples can be taken as they are. (libtiff's conversion takes the wrong byte of 16 bits of grey.)
   [[nodiscard]] bool plain() const {
     const bool depth = (bits == 8 || bits == 16) && sample_format == SAMPLEFORMAT_UINT;
-    const bool grey = photometric == PHOTOMETRIC_MINISBLACK && colors() == 1;
+    const bool grey = (photometric == PHOTOMETRIC_MINISBLACK && colors() == 1) ||
+                      (photometric == PHOTOMETRIC_MINISWHITE && samples == 1);
     const bool rgb = photometric == PHOTOMETRIC_RGB && colors() == 3;
     const bool inks = photometric == PHOTOMETRIC_SEPARATED && samples == 4 && bits == 8;
-    return depth && (grey || rgb || inks) && planar == PLANARCONFIG_CONTIG && !tiled;
+    return depth && (grey || rgb || inks) && planar == PLANARCONFIG_CONTIG;
   }
 };
 
@@ -105,7 +106,7 @@ class TiffDecoder final : public Decoder {
 
   // The first directory's picture.
   [[nodiscard]] Frame next(const DecodeOptions& /*options*/) override {
-    cv::Mat picture = layout_.plain() ? read_rows() : read_converted();
+    cv::Mat picture = layout_.plain() ? read_plain() : read_converted();
     file_.check(sdk::JobErrorCode::kBadInput);
     return {.picture = picture};
   }
@@ -113,34 +114,79 @@ class TiffDecoder final : public Decoder {
  private:
   [[nodiscard]] cv::Size size() const { return {static_cast<int>(header().width), static_cast<int>(header().height)}; }
 
-  cv::Mat read_rows() {
-    const int channels = layout_.samples;
-    const auto row_bytes = static_cast<std::size_t>(TIFFScanlineSize(file_.handle()));
-    const auto expected =
-        static_cast<std::size_t>(size().width) * static_cast<std::size_t>(channels) * layout_.bits / 8;
-    if (row_bytes != expected) file_.fail(sdk::JobErrorCode::kBadInput);
-    cv::Mat stored = cv::Mat::zeros(size(), CV_MAKETYPE(CV_8U, channels));
-    std::vector<std::uint16_t> wide(layout_.bits == 16 ? row_bytes / 2 : 0);
-    for (std::uint32_t y = 0; y < header().height; ++y) {
-      constexpr std::uint32_t kRowsPerPoll = 64;
-      if (y % kRowsPerPoll == 0) job_.throw_if_cancelled();
-      std::uint8_t* row = stored.ptr(static_cast<int>(y));
-      void* to = wide.empty() ? static_cast<void*>(row) : wide.data();
-      if (TIFFReadScanline(file_.handle(), to, y) < 0 && fail_on_ != FailOn::kNone) break;
-      for (std::size_t i = 0; i < wide.size(); ++i)
-        row[i] = static_cast<std::uint8_t>((wide[i] * 255U + 32'767U) / 65'535U);
+  [[nodiscard]] std::size_t bytes_of(std::uint64_t pixels) const { return pixels * layout_.samples * layout_.bits / 8; }
+
+  // As stored, but for the depth.
+  void put(const std::byte* from, std::uint8_t* to, std::uint32_t pixels) const {
+    const std::size_t samples = std::size_t{pixels} * layout_.samples;
+    if (layout_.bits == 8) {
+      std::memcpy(to, from, samples);
+      return;
+    }
+    for (std::size_t i = 0; i < samples; ++i) {
+      std::uint16_t wide = 0;
+      std::memcpy(&wide, from + 2 * i, sizeof wide);
+      to[i] = static_cast<std::uint8_t>((wide * 255U + 32'767U) / 65'535U);
+    }
+  }
+
+  cv::Mat read_plain() {
+    cv::Mat stored = cv::Mat::zeros(size(), CV_MAKETYPE(CV_8U, layout_.samples));
+    if (layout_.tiled) {
+      read_tiles(stored);
+    } else {
+      read_rows(stored);
     }
     file_.check(sdk::JobErrorCode::kBadInput);
     return as_rgb(stored);
   }
 
-  cv::Mat as_rgb(const cv::Mat& stored) {
+  void read_rows(cv::Mat& stored) {
+    constexpr std::uint32_t kRowsPerPoll = 64;
+    std::vector<std::byte> row(static_cast<std::size_t>(TIFFScanlineSize(file_.handle())));
+    if (row.size() != bytes_of(header().width)) file_.fail(sdk::JobErrorCode::kBadInput);
+    for (std::uint32_t y = 0; y < header().height; ++y) {
+      if (y % kRowsPerPoll == 0) job_.throw_if_cancelled();
+      if (TIFFReadScanline(file_.handle(), row.data(), y) < 0 && fail_on_ != FailOn::kNone) return;
+      put(row.data(), stored.ptr(static_cast<int>(y)), header().width);
+    }
+  }
+
+  void read_tiles(cv::Mat& stored) {
+    std::uint32_t width = 0;
+    std::uint32_t height = 0;
+    TIFFGetField(file_.handle(), TIFFTAG_TILEWIDTH, &width);
+    TIFFGetField(file_.handle(), TIFFTAG_TILELENGTH, &height);
+    // a small picture may lie in one tile of usual size; what is larger was not counted on
+    constexpr std::uint64_t kTilePixels = 1U << 20;
+    const std::uint64_t pixels = std::uint64_t{width} * height;
+    if (pixels > std::max(kTilePixels, 2 * std::uint64_t{header().width} * header().height)) {
+      throw sdk::JobError(sdk::JobErrorCode::kBadInput, "TIFF: its tiles are larger than the picture");
+    }
+    std::vector<std::byte> tile(static_cast<std::size_t>(TIFFTileSize(file_.handle())));
+    if (tile.empty() || tile.size() != bytes_of(pixels)) file_.fail(sdk::JobErrorCode::kBadInput);
+    for (std::uint32_t top = 0; top < header().height; top += height) {
+      for (std::uint32_t left = 0; left < header().width; left += width) {
+        job_.throw_if_cancelled();
+        if (fail_on_ == FailOn::kNone) std::ranges::fill(tile, std::byte{0});  // of the one before
+        if (TIFFReadTile(file_.handle(), tile.data(), left, top, 0, 0) < 0 && fail_on_ != FailOn::kNone) return;
+        const std::uint32_t columns = std::min(width, header().width - left);
+        for (std::uint32_t y = 0; y < std::min(height, header().height - top); ++y) {
+          put(&tile[bytes_of(std::uint64_t{y} * width)], stored.ptr(static_cast<int>(top + y), static_cast<int>(left)),
+              columns);
+        }
+      }
+    }
+  }
+
+  cv::Mat as_rgb(cv::Mat& stored) {
     if (layout_.photometric == PHOTOMETRIC_SEPARATED) {
       cv::Mat inks;
       cv::bitwise_not(stored, inks);  // TIFF says how much ink there is, ours how much is not
       return rgb_of_inks(inks, metadata().icc);
     }
     cv::Mat out = stored;
+    if (layout_.photometric == PHOTOMETRIC_MINISWHITE) cv::bitwise_not(stored, stored);
     if (layout_.colors() == 1) {
       const bool alpha = layout_.alpha != Alpha::kNone;
       out = cv::Mat(size(), alpha ? CV_8UC4 : CV_8UC3);
@@ -151,7 +197,7 @@ class TiffDecoder final : public Decoder {
     return out;
   }
 
-  // Everything else (palettes, 1 to 4 bits, YCbCr, Lab, tiles, planes, ...) is converted by libtiff, to 8 bits with
+  // Everything else (palettes, 1 to 4 bits, YCbCr, Lab, planes, ...) is converted by libtiff, to 8 bits with
   // alpha premultiplied.
   cv::Mat read_converted() {
     TIFF* tiff = file_.handle();
