@@ -3,6 +3,7 @@
 #include <opencv2/imgproc.hpp>
 
 #include "tests/unit/jobs/pictures.h"
+#include "worker/jobs/image/codecs/tiff_file.h"
 
 namespace quern::fuzz {
 namespace {
@@ -27,6 +28,25 @@ File written(EncodeOptions options, const std::vector<cv::Mat>& frames) {
   for (const cv::Mat& frame : frames) encoder->add({.picture = frame, .delay_ms = 40});
   encoder->finish(job.output({}));
   return {job.bytes().begin(), job.bytes().end()};
+}
+
+// Two tiles of 16 x 16, the second in part outside of the picture.
+File tiled_tiff(std::uint16_t bits, std::uint16_t samples) {
+  image::tiff::TiffFile file;
+  TIFF* tiff = file.handle();
+  TIFFSetField(tiff, TIFFTAG_IMAGEWIDTH, 25);
+  TIFFSetField(tiff, TIFFTAG_IMAGELENGTH, 9);
+  TIFFSetField(tiff, TIFFTAG_TILEWIDTH, 16);
+  TIFFSetField(tiff, TIFFTAG_TILELENGTH, 16);
+  TIFFSetField(tiff, TIFFTAG_BITSPERSAMPLE, bits);
+  TIFFSetField(tiff, TIFFTAG_SAMPLESPERPIXEL, samples);
+  TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, samples == 1 ? PHOTOMETRIC_MINISBLACK : PHOTOMETRIC_RGB);
+  TIFFSetField(tiff, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG);
+  TIFFSetField(tiff, TIFFTAG_COMPRESSION, COMPRESSION_LZW);
+  std::vector<std::uint8_t> tile(static_cast<std::size_t>(TIFFTileSize(tiff)));
+  for (std::size_t i = 0; i < tile.size(); ++i) tile[i] = static_cast<std::uint8_t>(i / 3);
+  for (const std::uint32_t x : {0U, 16U}) TIFFWriteTile(tiff, std::vector(tile).data(), x, 0, 0, 0);
+  return file.finish();
 }
 
 void bmps(const Corpus& corpus) {
@@ -90,6 +110,8 @@ void image_seeds(const Corpus& corpus) {
   add(corpus, "tiff-jpeg", written({.format = Format::kTiff, .tiff_compression = Compression::kJpeg}, {picture}));
   add(corpus, "tiff-deflate",
       written({.format = Format::kTiff, .tiff_compression = Compression::kDeflate}, {transparent, picture}));
+  add(corpus, "tiff-tiled", tiled_tiff(8, 3));
+  add(corpus, "tiff-tiled-16", tiled_tiff(16, 1));
   jpegs(corpus);
   pngs(corpus);
   bmps(corpus);
