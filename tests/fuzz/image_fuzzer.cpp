@@ -26,7 +26,7 @@ using sdk::FakeJob;
 using sdk::JobErrorCode;
 
 // Small enough for hundreds of runs a second with sanitizers.
-constexpr std::string_view kLimits = R"("max_input_pixels":100000,"max_input_frames":20)";
+constexpr std::string_view kLimits = R"("max_input_pixels":100000,"max_input_side":2000,"max_input_frames":20)";
 constexpr int kThumbnailWidth = 16;
 constexpr int kThumbnailHeight = 12;
 

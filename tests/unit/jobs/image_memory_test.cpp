@@ -27,7 +27,7 @@ struct Peak {
 };
 
 // In a child, which has no peak behind it.
-Peak peak_of(const File& file, const char* kind, const char* params) {
+Peak peak_of(const File& file, const char* kind, const char* params, int inputs) {
   auto* shared =
       static_cast<Peak*>(::mmap(nullptr, sizeof(Peak), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   const pid_t child = ::fork();
@@ -35,7 +35,8 @@ Peak peak_of(const File& file, const char* kind, const char* params) {
     ::malloc_trim(0);  // what earlier tests left in the heap would be used again, unseen
     const std::int64_t before = peak_kb();
     FakeJob job(sdk::find_kind(kind), params);
-    job.add_input(file).run();
+    for (int i = 0; i < inputs; ++i) job.add_input(file);
+    job.run();
     *shared = {.reserved_kb = static_cast<std::int64_t>(job.reserved.back() / 1024), .measured_kb = peak_kb() - before};
     ::_exit(0);
   }
@@ -52,20 +53,30 @@ struct Way {
   Format format;
   const char* kind;
   const char* params;
+  int inputs = 1;  // the same file so often
 };
 
 class Estimate : public testing::TestWithParam<Way> {};
 INSTANTIATE_TEST_SUITE_P(
     Of, Estimate,
-    testing::Values(Way{"JpegSmall", Format::kJpeg, "image.resize", R"({"width":320,"format":"webp"})"},
-                    Way{"JpegWhole", Format::kJpeg, "image.process",
-                        R"({"operations":[{"op":"blur","sigma":2}],"format":"jpeg"})"},
-                    Way{"JpegToPng", Format::kJpeg, "image.resize", R"({"width":3000,"format":"png"})"},
-                    Way{"PngSmall", Format::kPng, "image.resize", R"({"width":320,"format":"jpeg"})"},
-                    Way{"PngToWebp", Format::kPng, "image.resize", R"({"width":3000,"format":"webp"})"},
-                    Way{"WebpSmall", Format::kWebp, "image.resize", R"({"width":320,"format":"jpeg"})"},
-                    Way{"WebpRotated", Format::kWebp, "image.process",
-                        R"({"operations":[{"op":"rotate","angle":10}],"format":"jpeg"})"}),
+    testing::Values(
+        Way{"JpegSmall", Format::kJpeg, "image.resize", R"({"width":320,"format":"webp"})"},
+        Way{"JpegWhole", Format::kJpeg, "image.process", R"({"operations":[{"op":"blur","sigma":2}],"format":"jpeg"})"},
+        Way{"JpegToPng", Format::kJpeg, "image.resize", R"({"width":3000,"format":"png"})"},
+        Way{"PngSmall", Format::kPng, "image.resize", R"({"width":320,"format":"jpeg"})"},
+        Way{"PngToWebp", Format::kPng, "image.resize", R"({"width":3000,"format":"webp"})"},
+        Way{"WebpSmall", Format::kWebp, "image.resize", R"({"width":320,"format":"jpeg"})"},
+        Way{"WebpRotated", Format::kWebp, "image.process",
+            R"({"operations":[{"op":"rotate","angle":10}],"format":"jpeg"})"},
+        Way{"JpegTurnedAcross", Format::kJpeg, "image.process",
+            R"({"operations":[{"op":"rotate","angle":45,"background":"transparent"}],"format":"png"})"},
+        Way{"PngGrownFromLittle", Format::kPng, "image.process",
+            R"({"operations":[{"op":"resize","width":60},{"op":"extend","left":6000,"bottom":5000},
+                                          {"op":"blur","sigma":2}],"format":"jpeg"})"},
+        Way{"JpegEnlargedLate", Format::kJpeg, "image.process",
+            R"({"operations":[{"op":"resize","width":60},{"op":"flip"},{"op":"resize","width":7000}],"format":"jpeg"})"},
+        Way{"JpegsMarked", Format::kJpeg, "image.process",
+            R"({"operations":[{"op":"composite","opacity":0.5}],"format":"jpeg"})", 2}),
     [](const auto& each) { return each.param.name; });
 
 // A peak under a sanitizer is the sanitizer's.
@@ -78,7 +89,7 @@ constexpr bool kSanitized = false;
 TEST_P(Estimate, IsNoLessThanThePeakAndNotFarAboveIt) {
   if (kSanitized) GTEST_SKIP() << "a sanitizer's own memory would be measured";
   const File file = file_of(gradient(6000, 4000), GetParam().format);
-  const Peak peak = peak_of(file, GetParam().kind, GetParam().params);
+  const Peak peak = peak_of(file, GetParam().kind, GetParam().params, GetParam().inputs);
   EXPECT_GE(peak.reserved_kb, peak.measured_kb);
   // a job that takes nearly nothing still reserves its base
   EXPECT_LE(peak.reserved_kb, 5 * peak.measured_kb + 16 * 1024);

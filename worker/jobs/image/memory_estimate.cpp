@@ -52,21 +52,27 @@ std::uint64_t estimated_bytes(const Header& header, const DecodeOptions& options
   const std::uint64_t stored = std::uint64_t{header.width} * header.height;
   const std::uint64_t decoded =
       stored / (std::uint64_t{options.shrink} * options.shrink) + header.width + header.height;
-  const std::uint64_t channels = header.alpha ? 4 : 3;
   // a part of the file may have to be joined, or unpacked
   const std::uint64_t picture = decoded * bytes_of_two(header, options) / 2 + file_bytes;
   const std::uint64_t decoding = picture + stored * decoder_bytes(header);
   std::uint64_t working = 0;
   std::uint64_t kept = 0;
   for (const OutputEstimate& output : outputs) {
-    const std::uint64_t pixels = std::uint64_t{output.size.width} * output.size.height;
+    const std::uint64_t channels = output.alpha ? 4 : 3;
     // an operation's copy of its picture (with alpha premultiplied in 16 bits), and its result
-    const std::uint64_t operating = output.whole ? decoded * (header.alpha ? 16 : 9) : 0;
-    working = std::max(working, operating + pixels * (2 * channels + encoder_bytes(output.format)));
-    kept += pixels * channels;
-    if (output.frames > 1) kept += pixels * output.frames;  // what is encoded waits for the last frame
+    const std::uint64_t operating = output.operated_pixels * (output.alpha ? 18 : 9);
+    const std::uint64_t encoding = output.pixels * (2 * channels + encoder_bytes(output.format));
+    working = std::max({working, operating, encoding});
+    kept += output.pixels * channels;
+    if (output.frames > 1) kept += output.pixels * output.frames;  // what is encoded waits for the last frame
   }
   return kBase + std::max(decoding, picture + working) + kept;
+}
+
+std::uint64_t estimated_bytes_of_other(const Header& header, std::uint64_t file_bytes) {
+  const std::uint64_t pixels = std::uint64_t{header.width} * header.height;
+  // as stored, upright and in sRGB: two copies at a time
+  return pixels * (decoder_bytes(header) + (header.alpha ? 8 : 6)) + file_bytes;
 }
 
 }  // namespace quern::image

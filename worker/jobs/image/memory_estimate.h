@@ -9,18 +9,23 @@
 #include <span>
 
 #include "worker/jobs/image/codec.h"
-#include "worker/jobs/image/plan.h"
 
 namespace quern::image {
 
 struct OutputEstimate {
   Format format{};
-  Size size;  // of the result, as far as it is known
+  std::uint64_t pixels = 0;  // of the result, at most
+  bool alpha = false;
   std::uint32_t frames = 1;
-  bool whole = false;  // its operations do not begin with a resize: they see the whole picture
+  // The most pixels that an operation takes or makes, other than a resize that comes first: those work on what the
+  // decoder gave, and make no other copy.
+  std::uint64_t operated_pixels = 0;
 };
 
 [[nodiscard]] std::uint64_t estimated_bytes(const Header& header, const DecodeOptions& options,
                                             std::uint64_t file_bytes, std::span<const OutputEstimate> outputs);
+
+// Of a picture that operations lay on the first: kept whole, once it was decoded.
+[[nodiscard]] std::uint64_t estimated_bytes_of_other(const Header& header, std::uint64_t file_bytes);
 
 }  // namespace quern::image

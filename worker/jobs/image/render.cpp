@@ -27,6 +27,10 @@ ResizeOperation* leading_resize(const Operations& operations) {
   return operations.empty() ? nullptr : dynamic_cast<ResizeOperation*>(operations.front().get());
 }
 
+std::uint64_t area_of(const Shape& shape) {
+  return static_cast<std::uint64_t>(shape.size.width) * static_cast<std::uint64_t>(shape.size.height);
+}
+
 bool can_animate(Format format) { return format == Format::kGif || format == Format::kWebp; }
 bool can_be_transparent(Format format) { return format != Format::kJpeg; }
 
@@ -149,16 +153,41 @@ class Rendering {
     return resize != nullptr ? plan_of(resize->request(), upright).canvas : upright;
   }
 
+  // From the decoder to the encoder.
+  [[nodiscard]] OutputEstimate estimate_of(const Track& track) const {
+    const Size upright = upright_size(stored_, orientation_);
+    Shape shape{{static_cast<int>(upright.width), static_cast<int>(upright.height)}, decoder_->header().alpha};
+    const bool resizes_first = first_resize(track.output) != nullptr;
+    OutputEstimate estimate{.format = track.options.format, .frames = track.options.frames};
+    if (!resizes_first) estimate.operated_pixels = area_of(shape);
+    bool is_first = true;
+    for (const Operations* operations : {&shared_, &track.output.operations}) {
+      for (const auto& operation : *operations) {
+        const Shape after = operation->after(shape);
+        if (after.size != shape.size && area_of(after) > static_cast<std::uint64_t>(Limits{}.pixels_max))
+          break;  // it will be refused
+        if (!is_first || !resizes_first) {
+          estimate.operated_pixels = std::max({estimate.operated_pixels, area_of(shape), area_of(after)});
+        }
+        shape = after;
+        estimate.alpha = estimate.alpha || shape.alpha;
+        is_first = false;
+      }
+    }
+    estimate.pixels = area_of(shape);
+    estimate.alpha = estimate.alpha || decoder_->header().alpha;
+    return estimate;
+  }
+
   // Large pictures wait here for their turn.
   void reserve_memory(const DecodeOptions& options) {
     std::vector<OutputEstimate> outputs;
-    for (const Track& track : tracks_) {
-      outputs.push_back({.format = track.options.format,
-                         .size = size_before_operations(track.output),
-                         .frames = track.options.frames,
-                         .whole = first_resize(track.output) == nullptr});
+    for (const Track& track : tracks_) outputs.push_back(estimate_of(track));
+    std::uint64_t bytes = estimated_bytes(decoder_->header(), options, job_.input().size(), outputs);
+    for (const sdk::InputPart& other : job_.inputs().subspan(1)) {
+      bytes += estimated_bytes_of_other(open_input(other.bytes, input_, job_)->header(), other.bytes.size());
     }
-    job_.reserve_memory(estimated_bytes(decoder_->header(), options, job_.input().size(), outputs));
+    job_.reserve_memory(bytes);
   }
 
   void render_frame(const Frame& frame, const DecodeOptions& options, bool is_first) {

@@ -10,6 +10,11 @@
 namespace quern::image {
 namespace {
 
+Shape with_alpha(Shape before) {
+  before.alpha = true;
+  return before;
+}
+
 OperationKind flatten_kind() {
   return {.spec = {.name = "flatten",
                    .help = "Lays the picture on a colour",
@@ -21,9 +26,10 @@ OperationKind flatten_kind() {
           }};
 }
 
-OperationKind plain_kind(const char* name, const char* help, cv::Mat (*function)(const cv::Mat&)) {
-  return {.spec = {.name = name, .help = help, .params = {}}, .make = [function](const Arguments&) {
-            return stateless([function](const cv::Mat& picture, Context&) { return function(picture); });
+OperationKind plain_kind(const char* name, const char* help, cv::Mat (*function)(const cv::Mat&),
+                         Shape (*after)(Shape) = nullptr) {
+  return {.spec = {.name = name, .help = help, .params = {}}, .make = [=](const Arguments&) {
+            return stateless([function](const cv::Mat& picture, Context&) { return function(picture); }, after);
           }};
 }
 
@@ -33,7 +39,8 @@ OperationKind ensure_alpha_kind() {
                    .params = {number_param("alpha", "0 is transparent", 0, 1, 1)}},
           .make = [](const Arguments& arguments) {
             const auto alpha = static_cast<std::uint8_t>(std::lround(arguments.number("alpha") * 255));
-            return stateless([alpha](const cv::Mat& picture, Context&) { return ensure_alpha(picture, alpha); });
+            return stateless([alpha](const cv::Mat& picture, Context&) { return ensure_alpha(picture, alpha); },
+                             with_alpha);
           }};
 }
 
@@ -90,7 +97,7 @@ OperationKind boolean_kind() {
 }  // namespace
 
 std::vector<OperationKind> channel_operations() {
-  return {flatten_kind(),         plain_kind("unflatten", "Makes white transparent", unflatten),
+  return {flatten_kind(),         plain_kind("unflatten", "Makes white transparent", unflatten, with_alpha),
           ensure_alpha_kind(),    plain_kind("remove_alpha", "Shows what alpha hid", remove_alpha),
           extract_channel_kind(), bandbool_kind(),
           boolean_kind()};

@@ -32,12 +32,16 @@ OperationKind composite_kind() {
     const CompositeOptions options{.blend = blend_of(arguments.string("blend")),
                                    .opacity = arguments.number("opacity"),
                                    .tile = arguments.boolean("tile")};
-    return stateless([=, input = SecondPicture(arguments)](const cv::Mat& picture, Context& context) {
-      const cv::Mat& overlay = input.of(context);
-      CompositeOptions placed_options = options;
-      placed_options.at = at.value_or(placed(overlay.size(), picture.size(), gravity));
-      return composite(picture, overlay, placed_options, context.job);
-    });
+    return stateless(
+        [=, input = SecondPicture(arguments)](const cv::Mat& picture, Context& context) {
+          const cv::Mat& overlay = input.of(context);
+          CompositeOptions placed_options = options;
+          placed_options.at = at.value_or(placed(overlay.size(), picture.size(), gravity));
+          return composite(picture, overlay, placed_options, context.job);
+        },
+        [](const Shape& before) {
+          return Shape{before.size, true};
+        });
   };
   return {.spec = spec, .make = make};
 }

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "worker/jobs/image/operations/arguments.h"
 #include "worker/jobs/image/operations/families.h"
 #include "worker/jobs/image/operations/geometry.h"
@@ -25,14 +27,19 @@ OperationKind extract_kind() {
   const auto make = [](const Arguments& arguments) {
     const cv::Rect area(arguments.integer("left"), arguments.integer("top"), arguments.integer("width"),
                         arguments.integer("height"));
-    return stateless([area, path = arguments.path()](const cv::Mat& picture, Context& context) {
-      if (area.x + area.width > picture.cols || area.y + area.height > picture.rows) {
-        refuse_at(path, fmt::format("the part of {} x {} at {}, {} does not lie inside of the picture of {} x {}",
-                                    area.width, area.height, area.x, area.y, picture.cols, picture.rows));
-      }
-      check_size(area.width, area.height, context.limits, path);
-      return extract(picture, area);
-    });
+    return stateless(
+        [area, path = arguments.path()](const cv::Mat& picture, Context& context) {
+          if (area.x + area.width > picture.cols || area.y + area.height > picture.rows) {
+            refuse_at(path, fmt::format("the part of {} x {} at {}, {} does not lie inside of the picture of {} x {}",
+                                        area.width, area.height, area.x, area.y, picture.cols, picture.rows));
+          }
+          check_size(area.width, area.height, context.limits, path);
+          return extract(picture, area);
+        },
+        [area](const Shape& before) {
+          return Shape{{std::min(area.width, before.size.width), std::min(area.height, before.size.height)},
+                       before.alpha};
+        });
   };
   return {.spec = spec, .make = make};
 }
@@ -59,11 +66,17 @@ OperationKind extend_kind() {
                           .right = arguments.integer("right")};
     const ExtendWith with = extend_with(arguments.string("extend_with"));
     const Color background = arguments.color("background");
-    return stateless([=, path = arguments.path()](const cv::Mat& picture, Context& context) {
-      check_size(std::int64_t{picture.cols} + margins.left + margins.right,
-                 std::int64_t{picture.rows} + margins.top + margins.bottom, context.limits, path);
-      return extend(picture, margins, with, background);
-    });
+    return stateless(
+        [=, path = arguments.path()](const cv::Mat& picture, Context& context) {
+          check_size(std::int64_t{picture.cols} + margins.left + margins.right,
+                     std::int64_t{picture.rows} + margins.top + margins.bottom, context.limits, path);
+          return extend(picture, margins, with, background);
+        },
+        [=](const Shape& before) {
+          return Shape{
+              {before.size.width + margins.left + margins.right, before.size.height + margins.top + margins.bottom},
+              before.alpha || background.a != 255};
+        });
   };
   return {.spec = spec, .make = make};
 }
@@ -106,12 +119,16 @@ OperationKind rotate_kind() {
   const auto make = [](const Arguments& arguments) {
     const double angle = arguments.number("angle");
     const Color background = arguments.color("background");
-    return stateless([=, path = arguments.path()](const cv::Mat& picture, Context& context) {
-      const cv::Size size = rotated_size(picture.size(), angle);
-      check_size(size.width, size.height, context.limits, path);
-      check_size(picture.cols, picture.rows, {.side_max = kSourceSideMax, .pixels_max = INT64_MAX}, path);
-      return rotate(picture, angle, background, context.job);
-    });
+    return stateless(
+        [=, path = arguments.path()](const cv::Mat& picture, Context& context) {
+          const cv::Size size = rotated_size(picture.size(), angle);
+          check_size(size.width, size.height, context.limits, path);
+          check_size(picture.cols, picture.rows, {.side_max = kSourceSideMax, .pixels_max = INT64_MAX}, path);
+          return rotate(picture, angle, background, context.job);
+        },
+        [=](const Shape& before) {
+          return Shape{rotated_size(before.size, angle), before.alpha || background.a != 255};
+        });
   };
   return {.spec = spec, .make = make};
 }

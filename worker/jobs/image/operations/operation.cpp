@@ -19,11 +19,14 @@ constexpr std::string_view kTag = "op";
 
 class Stateless : public Operation {
  public:
-  explicit Stateless(std::function<cv::Mat(const cv::Mat&, Context&)> apply) : apply_(std::move(apply)) {}
+  Stateless(std::function<cv::Mat(const cv::Mat&, Context&)> apply, std::function<Shape(Shape)> after)
+      : apply_(std::move(apply)), after_(std::move(after)) {}
   cv::Mat apply(cv::Mat picture, Context& context) override { return apply_(picture, context); }
+  [[nodiscard]] Shape after(const Shape& before) const override { return after_ ? after_(before) : before; }
 
  private:
   std::function<cv::Mat(const cv::Mat&, Context&)> apply_;
+  std::function<Shape(Shape)> after_;
 };
 
 std::vector<OperationKind> make_table() {
@@ -77,8 +80,9 @@ cv::Mat apply_all(Operations& operations, cv::Mat picture, Context& context) {
   return picture;
 }
 
-std::unique_ptr<Operation> stateless(std::function<cv::Mat(const cv::Mat&, Context&)> apply) {
-  return std::make_unique<Stateless>(std::move(apply));
+std::unique_ptr<Operation> stateless(std::function<cv::Mat(const cv::Mat&, Context&)> apply,
+                                     std::function<Shape(Shape)> after) {
+  return std::make_unique<Stateless>(std::move(apply), std::move(after));
 }
 
 void check_size(std::int64_t width, std::int64_t height, const Limits& limits, std::string_view field) {

@@ -46,6 +46,12 @@ struct Context {
   std::span<const cv::Mat> inputs{};
 };
 
+// What is known of a picture before there is one.
+struct Shape {
+  cv::Size size;
+  bool alpha = false;
+};
+
 // One operation of one output. It is applied to each frame of an animation; what it decides by looking at pixels (where
 // to trim) it decides at the first one, and keeps.
 //
@@ -58,6 +64,9 @@ class Operation {
   virtual ~Operation() = default;
 
   [[nodiscard]] virtual cv::Mat apply(cv::Mat picture, Context& context) = 0;
+
+  // The most that a picture of this shape can become: memory is reserved by it, before there are pixels.
+  [[nodiscard]] virtual Shape after(const Shape& before) const { return before; }
 };
 
 using Operations = std::vector<std::unique_ptr<Operation>>;
@@ -79,8 +88,9 @@ struct OperationKind {
 
 [[nodiscard]] cv::Mat apply_all(Operations& operations, cv::Mat picture, Context& context);
 
-// An operation that keeps nothing from frame to frame.
-[[nodiscard]] std::unique_ptr<Operation> stateless(std::function<cv::Mat(const cv::Mat&, Context&)> apply);
+// An operation that keeps nothing from frame to frame. Without `after`, shapes stay as they are.
+[[nodiscard]] std::unique_ptr<Operation> stateless(std::function<cv::Mat(const cv::Mat&, Context&)> apply,
+                                                   std::function<Shape(Shape)> after = {});
 
 // Throws kTooLarge for a picture that an operation would make larger than the limits. Asked before it is allocated.
 void check_size(std::int64_t width, std::int64_t height, const Limits& limits, std::string_view field);

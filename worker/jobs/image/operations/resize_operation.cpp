@@ -91,6 +91,14 @@ Picture ResizeOperation::apply(const Source& source, std::optional<YuvLayout> la
   return resize(source, request_, layout, place_, job);
 }
 
+Shape ResizeOperation::after(const Shape& before) const {
+  const Size canvas =
+      plan_of(request_, {static_cast<std::uint32_t>(before.size.width), static_cast<std::uint32_t>(before.size.height)})
+          .canvas;
+  const bool transparent = request_.fit == Fit::kContain && request_.background.value_or(Color{}).a != 255;
+  return {{static_cast<int>(canvas.width), static_cast<int>(canvas.height)}, before.alpha || transparent};
+}
+
 cv::Mat ResizeOperation::apply(cv::Mat picture, Context& context) {
   const Size whole{static_cast<std::uint32_t>(picture.cols), static_cast<std::uint32_t>(picture.rows)};
   return to_rgb(apply({.picture = picture, .whole = whole, .decoded = picture.size()}, {}, context.job));

@@ -20,6 +20,7 @@ class ResizeOperation final : public Operation {
   // and chroma; with `layout` these stay so where they can.
   [[nodiscard]] Picture apply(const Source& source, std::optional<YuvLayout> layout, const sdk::Job& job);
   [[nodiscard]] cv::Mat apply(cv::Mat picture, Context& context) override;
+  [[nodiscard]] Shape after(const Shape& before) const override;
 
  private:
   ResizeRequest request_;
