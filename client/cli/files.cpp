@@ -73,10 +73,17 @@ Result<void> replace_file(const std::string& path, std::span<const std::byte> by
   return (*file)->replace();
 }
 
+Error needs_a_directory(std::size_t parts) {
+  return Error{.code = ErrorCode::kInvalidArgument,
+               .message = fmt::format("the result has {} parts; give an existing directory with -o DIR", parts)};
+}
+
 Result<void> write_standard_output(const std::vector<client::ResultPart>& parts) {
   const bool terminal = ::isatty(STDOUT_FILENO) != 0;
+  const bool text = std::ranges::all_of(parts, [](const auto& part) { return is_text(part.bytes()); });
+  if (!text && parts.size() > 1) return needs_a_directory(parts.size());
+  if (!text && terminal) return binary_on_terminal();
   for (const auto& part : parts) {
-    if (terminal && !is_text(part.bytes())) return binary_on_terminal();
     if (auto written = write_all(STDOUT_FILENO, part.bytes(), "standard output"); !written) return written;
     // on a terminal the prompt should not follow a hash on its line
     const auto newline = std::as_bytes(std::span("\n", 1));
@@ -152,8 +159,7 @@ Result<void> write_output(const std::string& output, const std::vector<client::R
   std::error_code ignored;
   if (std::filesystem::is_directory(output, ignored)) return write_directory(output, parts);
   if (parts.size() == 1) return replace_file(output, parts.front().bytes());
-  return Error{.code = ErrorCode::kInvalidArgument,
-               .message = fmt::format("the result has {} parts; give an existing directory with -o DIR", parts.size())};
+  return needs_a_directory(parts.size());
 }
 
 }  // namespace quern::cli

@@ -38,7 +38,8 @@ class ReplacedFile {
 };
 
 // `output`: "-" for standard output, an existing directory (each part under its name), or a file, which is
-// written beside its place and then renamed over it: a failure leaves what was there.
+// written beside its place and then renamed over it: a failure leaves what was there. Several parts go to
+// standard output only as text: nobody could take pictures apart again that stand end to end.
 [[nodiscard]] Result<void> write_output(const std::string& output, const std::vector<client::ResultPart>& parts);
 
 // All of it, to a descriptor that blocks. `name` is for the error.

@@ -89,6 +89,13 @@ TEST_F(Files, ThatCanNotBeWrittenAreNamedAndNothingIsLeftBehind) {
   EXPECT_FALSE(write_output(path("out"), parts({{"a", "x"}, {"b", "y"}}))) << "two parts, one file";
 }
 
+TEST_F(Files, OfSeveralPicturesAreNeverPutEndToEnd) {
+  const auto written = write_output("-", parts({{"a", std::string("\x89PNG\r\n\x1a\n")}, {"b", "text"}}));
+  ASSERT_FALSE(written);
+  EXPECT_THAT(written.error().message, HasSubstr("2 parts"));
+  EXPECT_TRUE(write_output("-", parts({{"a", "two\n"}, {"b", "lines\n"}})));
+}
+
 TEST_F(Files, OfADirectoryNeverLeaveItAndNeverOverwriteEachOther) {
   ASSERT_TRUE(
       write_output(directory_, parts({{"../../etc/evil", "1"}, {"..", "2"}, {"", "3"}, {"same", "4"}, {"same", "5"}})));
