@@ -221,7 +221,23 @@ TEST(ImageCompare, TakesNoPictureAboveTheLimit) {
   const File small = file_of(one_color(10, 10, {}), Format::kPng);
   const File large = file_of(one_color(10, 11, {}), Format::kPng);
   job.add_input(small).add_input(large);
-  EXPECT_EQ(sdk::error_of([&] { job.run(); }).field(), "max_input_pixels");
+  const auto error = sdk::error_of([&] { job.run(); });
+  EXPECT_EQ(error.field(), "max_input_pixels");
+  EXPECT_THAT(error.what(), HasSubstr("input 2: the picture has 10 x 11 pixels"));
+}
+
+TEST(ImageCompare, SaysWhichPictureIsNone) {
+  const File good = file_of(gradient(64, 64), Format::kPng);
+  File cut = good;
+  cut.resize(cut.size() / 2);
+  const auto message_of = [](const File& a, const File& b) {
+    FakeJob job(find_kind("image.compare"), "{}");
+    job.add_input(a).add_input(b);
+    return std::string(sdk::error_of([&] { job.run(); }).what());
+  };
+  EXPECT_THAT(message_of(good, cut), testing::StartsWith("input 2: "));
+  EXPECT_THAT(message_of(cut, good), testing::StartsWith("input 1: "));
+  EXPECT_THAT(message_of(good, File(100)), testing::StartsWith("input 2: "));
 }
 
 // ---- BlurHash ----------------------------------------------------------------------------------------

@@ -30,9 +30,10 @@ struct Peak {
 Peak peak_of(const File& file, const char* kind, const char* params, int inputs) {
   auto* shared =
       static_cast<Peak*>(::mmap(nullptr, sizeof(Peak), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  ::malloc_trim(
+      0);  // what earlier tests left in the heap would be used again, unseen; the child's peak begins below it
   const pid_t child = ::fork();
   if (child == 0) {
-    ::malloc_trim(0);  // what earlier tests left in the heap would be used again, unseen
     const std::int64_t before = peak_kb();
     FakeJob job(sdk::find_kind(kind), params);
     for (int i = 0; i < inputs; ++i) job.add_input(file);
@@ -76,7 +77,12 @@ INSTANTIATE_TEST_SUITE_P(
         Way{"JpegEnlargedLate", Format::kJpeg, "image.process",
             R"({"operations":[{"op":"resize","width":60},{"op":"flip"},{"op":"resize","width":7000}],"format":"jpeg"})"},
         Way{"JpegsMarked", Format::kJpeg, "image.process",
-            R"({"operations":[{"op":"composite","opacity":0.5}],"format":"jpeg"})", 2}),
+            R"({"operations":[{"op":"composite","opacity":0.5}],"format":"jpeg"})", 2},
+        Way{"PngMeasured", Format::kPng, "image.stats", "{}"}, Way{"WebpMeasured", Format::kWebp, "image.stats", "{}"},
+        Way{"JpegsCompared", Format::kJpeg, "image.compare", "{}", 2},
+        Way{"PngsCompared", Format::kPng, "image.compare", "{}", 2},
+        Way{"JpegsPlaceholder", Format::kJpeg, "image.placeholder", "{}"},
+        Way{"PngsPlaceholder", Format::kPng, "image.placeholder", "{}"}),
     [](const auto& each) { return each.param.name; });
 
 // A peak under a sanitizer is the sanitizer's.

@@ -12,15 +12,18 @@
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 #include <string_view>
+#include <vector>
 
+#include "worker/jobs/image/input.h"
 #include "worker/jobs/image/kinds.h"
 #include "worker/jobs/image/operations/channel.h"
-#include "worker/jobs/image/render.h"
 
 namespace quern::image {
 namespace {
 
 namespace json = boost::json;
+
+constexpr std::uint64_t kWorkingBytes = 10;  // both on black, with alpha, and a channel of each
 
 constexpr std::string_view kChannelNames[] = {"red", "green", "blue", "alpha"};
 constexpr int kWindow = 11;
@@ -107,8 +110,9 @@ json::value psnr_json(double mse) {
 }
 
 void run(sdk::Job& job) {
-  const cv::Mat a = first_picture(job.inputs()[0].bytes, input_options(job.params()), job);
-  const cv::Mat b = first_picture(job.inputs()[1].bytes, input_options(job.params()), job);
+  const std::vector<cv::Mat> pictures = first_pictures(job, kWorkingBytes);
+  const cv::Mat& a = pictures[0];
+  const cv::Mat& b = pictures[1];
   if (a.size() != b.size()) {
     throw sdk::JobError(sdk::JobErrorCode::kBadInput,
                         fmt::format("the pictures differ in size: the first has {} x {} pixels, the second {} x {}",

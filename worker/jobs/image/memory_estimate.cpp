@@ -5,9 +5,6 @@
 namespace quern::image {
 namespace {
 
-// Tables, libraries' small allocations, a channel of the resampler.
-constexpr std::uint64_t kBase = 12U << 20;
-
 // Bytes a stored pixel, while it is decoded, beside the picture itself.
 std::uint64_t decoder_bytes(const Header& header) {
   switch (header.format) {
@@ -66,10 +63,10 @@ std::uint64_t estimated_bytes(const Header& header, const DecodeOptions& options
     kept += output.pixels * channels;
     if (output.frames > 1) kept += output.pixels * output.frames;  // what is encoded waits for the last frame
   }
-  return kBase + std::max(decoding, picture + working) + kept;
+  return kEstimateBase + std::max(decoding, picture + working) + kept;
 }
 
-std::uint64_t estimated_bytes_of_other(const Header& header, std::uint64_t file_bytes) {
+std::uint64_t estimated_bytes_of_whole(const Header& header, std::uint64_t file_bytes) {
   const std::uint64_t pixels = std::uint64_t{header.width} * header.height;
   // as stored, upright and in sRGB: two copies at a time
   return pixels * (decoder_bytes(header) + (header.alpha ? 8 : 6)) + file_bytes;

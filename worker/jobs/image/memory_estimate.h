@@ -25,7 +25,10 @@ struct OutputEstimate {
 [[nodiscard]] std::uint64_t estimated_bytes(const Header& header, const DecodeOptions& options,
                                             std::uint64_t file_bytes, std::span<const OutputEstimate> outputs);
 
-// Of a picture that operations lay on the first: kept whole, once it was decoded.
-[[nodiscard]] std::uint64_t estimated_bytes_of_other(const Header& header, std::uint64_t file_bytes);
+// Tables, libraries' small allocations, a channel of the resampler: of any job.
+constexpr std::uint64_t kEstimateBase = 12U << 20;
+
+// Of a picture that is decoded and then kept whole.
+[[nodiscard]] std::uint64_t estimated_bytes_of_whole(const Header& header, std::uint64_t file_bytes);
 
 }  // namespace quern::image

@@ -15,10 +15,10 @@
 #include <vector>
 
 #include "worker/jobs/image/codec.h"
+#include "worker/jobs/image/input.h"
 #include "worker/jobs/image/kinds.h"
 #include "worker/jobs/image/memory_output.h"
 #include "worker/jobs/image/operations/channel.h"
-#include "worker/jobs/image/render.h"
 #include "worker/jobs/image/resize.h"
 #include "worker/jobs/image/stats.h"
 
@@ -26,6 +26,8 @@ namespace quern::image {
 namespace {
 
 namespace json = boost::json;
+
+constexpr std::uint64_t kWorkingBytes = 4;  // a copy without alpha, and what is resampled
 
 constexpr std::string_view kDigits =
     "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz#$%*+,-.:;=?@[]^_{|}~";
@@ -121,7 +123,7 @@ std::string data_uri(const cv::Mat& picture, std::uint32_t side, const sdk::Job&
 }
 
 void run(sdk::Job& job) {
-  const cv::Mat picture = first_picture(job.inputs()[0].bytes, input_options(job.params()), job);
+  const cv::Mat picture = first_pictures(job, kWorkingBytes).front();
   const BlurHashSize size{.across = static_cast<int>(job.integer("components_x")),
                           .down = static_cast<int>(job.integer("components_y"))};
   const Color dominant = dominant_color(picture, job);

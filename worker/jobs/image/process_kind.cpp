@@ -7,6 +7,7 @@
 #include <string>
 
 #include "worker/jobs/image/encode_params.h"
+#include "worker/jobs/image/input.h"
 #include "worker/jobs/image/kinds.h"
 #include "worker/jobs/image/render.h"
 #include "worker/sdk/object.h"

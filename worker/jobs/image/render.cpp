@@ -1,7 +1,5 @@
 #include "worker/jobs/image/render.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -45,7 +43,7 @@ struct Track {
 class Rendering {
  public:
   Rendering(sdk::Job& job, const InputOptions& input, Operations& shared, std::vector<Output>& outputs)
-      : job_(job), input_(input), shared_(shared), outputs_(outputs), decoder_(open_input(job.input(), input, job)) {
+      : job_(job), input_(input), shared_(shared), outputs_(outputs), decoder_(open_input(job, 0, input)) {
     const Header& header = decoder_->header();
     stored_ = {header.width, header.height};
     orientation_ = input.auto_orient ? header.orientation : 1;
@@ -62,7 +60,7 @@ class Rendering {
     const std::uint64_t steps = std::uint64_t{frames} * (1 + tracks_.size());
     std::uint64_t step = 0;
     for (std::uint32_t i = 0; i < frames; ++i) {
-      const Frame frame = decoder_->next(options);
+      const Frame frame = reading_part(job_, 0, [&] { return decoder_->next(options); });
       job_.progress(++step, steps, "resampling");
       render_frame(frame, options, i == 0);
       job_.progress(step += tracks_.size(), steps, "encoding");
@@ -184,8 +182,8 @@ class Rendering {
     std::vector<OutputEstimate> outputs;
     for (const Track& track : tracks_) outputs.push_back(estimate_of(track));
     std::uint64_t bytes = estimated_bytes(decoder_->header(), options, job_.input().size(), outputs);
-    for (const sdk::InputPart& other : job_.inputs().subspan(1)) {
-      bytes += estimated_bytes_of_other(open_input(other.bytes, input_, job_)->header(), other.bytes.size());
+    for (std::size_t i = 1; i < job_.inputs().size(); ++i) {
+      bytes += estimated_bytes_of_whole(open_input(job_, i, input_)->header(), job_.inputs()[i].bytes.size());
     }
     job_.reserve_memory(bytes);
   }
@@ -257,7 +255,7 @@ class Rendering {
   std::span<const cv::Mat> other_pictures() {
     if (others_.size() == job_.inputs().size()) return others_;
     others_.resize(job_.inputs().size());
-    for (std::size_t i = 1; i < others_.size(); ++i) others_[i] = first_picture(job_.inputs()[i].bytes, input_, job_);
+    for (std::size_t i = 1; i < others_.size(); ++i) others_[i] = first_picture(job_, i, input_);
     return others_;
   }
 
@@ -276,81 +274,8 @@ class Rendering {
 
 }  // namespace
 
-std::unique_ptr<Decoder> open_input(Bytes bytes, const InputOptions& options, const sdk::Job& job) {
-  const auto refuse = [](const std::string& what, const char* limit, std::uint64_t most) {
-    throw sdk::JobError(sdk::JobErrorCode::kTooLarge,
-                        fmt::format("{}; at most {} are accepted ({})", what, most, limit), limit);
-  };
-  if (bytes.size() > options.bytes_max) {
-    refuse(fmt::format("the input has {} bytes", bytes.size()), "max_input_bytes", options.bytes_max);
-  }
-  auto decoder = open_decoder(bytes, options.fail_on, job);
-  const Header& header = decoder->header();
-  if (std::max(header.width, header.height) > options.side_max) {
-    refuse(fmt::format("the picture has {} x {} pixels", header.width, header.height), "max_input_side",
-           options.side_max);
-  }
-  const std::uint32_t frames = options.animated ? header.frames : 1;
-  if (frames > options.frames_max)
-    refuse(fmt::format("the animation has {} frames", frames), "max_input_frames", options.frames_max);
-  // 2^32 * 2^32 would not fit, but no side is that long here
-  const double pixels = static_cast<double>(header.width) * header.height * frames;
-  if (pixels > static_cast<double>(options.pixels_max)) {
-    refuse(frames == 1
-               ? fmt::format("the picture has {} x {} pixels", header.width, header.height)
-               : fmt::format("the animation has {} frames of {} x {} pixels", frames, header.width, header.height),
-           "max_input_pixels", options.pixels_max);
-  }
-  return decoder;
-}
-
-cv::Mat first_picture(Bytes bytes, const InputOptions& options, const sdk::Job& job) {
-  const auto decoder = open_input(bytes, options, job);
-  const Frame frame = decoder->next({});
-  const cv::Mat picture = to_rgb(upright(frame.picture, options.auto_orient ? decoder->header().orientation : 1));
-  return decoder->header().space == ColorSpace::kCmyk ? picture : to_srgb(picture, decoder->metadata().icc);
-}
-
 void render(sdk::Job& job, const InputOptions& input, Operations& shared, std::vector<Output>& outputs) {
   Rendering(job, input, shared, outputs).run();
-}
-
-std::vector<sdk::ParamSpec> input_specs() {
-  using sdk::ParamType;
-  constexpr std::int64_t kPixels = 268'402'689;  // 16383 squared, as sharp's limitInputPixels
-  const auto whole = [](const char* name, const char* help, std::int64_t fallback, double max) {
-    return sdk::ParamSpec{
-        .name = name, .type = ParamType::kInteger, .help = help, .fallback = fallback, .min = 1, .max = max};
-  };
-  return {{.name = "auto_orient", .type = ParamType::kBoolean, .help = "turn upright as EXIF says", .fallback = true},
-          {.name = "animated",
-           .type = ParamType::kBoolean,
-           .help = "keep all frames of an animation, where the result's format can",
-           .fallback = true},
-          {.name = "fail_on",
-           .help = "how damaged an input is refused",
-           .fallback = "warning",
-           .choices = {"none", "truncated", "error", "warning"}},
-          whole("max_input_pixels", "larger pictures are refused from their header; frames count", kPixels, 1U << 30),
-          whole("max_input_side", "likewise, of a side", 65'535, 1U << 20),
-          whole("max_input_frames", "likewise, of an animation", 3000, 1U << 16),
-          whole("max_input_bytes", "likewise, of the file", std::int64_t{1} << 32,
-                static_cast<double>(std::int64_t{1} << 40))};
-}
-
-InputOptions input_options(const boost::json::object& params) {
-  const std::string_view fail_on = sdk::string(params, "fail_on");
-  InputOptions options;
-  if (fail_on == "none") options.fail_on = FailOn::kNone;
-  if (fail_on == "truncated") options.fail_on = FailOn::kTruncated;
-  if (fail_on == "error") options.fail_on = FailOn::kError;
-  options.auto_orient = sdk::boolean(params, "auto_orient");
-  options.animated = sdk::boolean(params, "animated");
-  options.pixels_max = static_cast<std::uint64_t>(sdk::integer(params, "max_input_pixels"));
-  options.side_max = static_cast<std::uint32_t>(sdk::integer(params, "max_input_side"));
-  options.frames_max = static_cast<std::uint32_t>(sdk::integer(params, "max_input_frames"));
-  options.bytes_max = static_cast<std::uint64_t>(sdk::integer(params, "max_input_bytes"));
-  return options;
 }
 
 }  // namespace quern::image

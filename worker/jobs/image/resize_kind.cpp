@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "worker/jobs/image/encode_params.h"
+#include "worker/jobs/image/input.h"
 #include "worker/jobs/image/kinds.h"
 #include "worker/jobs/image/operations/resize_operation.h"
 #include "worker/jobs/image/render.h"

@@ -11,14 +11,16 @@
 #include <opencv2/imgproc.hpp>
 #include <string_view>
 
+#include "worker/jobs/image/input.h"
 #include "worker/jobs/image/kinds.h"
 #include "worker/jobs/image/operations/lab.h"
-#include "worker/jobs/image/render.h"
 
 namespace quern::image {
 namespace {
 
 namespace json = boost::json;
+
+constexpr std::uint64_t kWorkingBytes = 3;  // luminance, and its Laplacian in 16 bits
 
 constexpr std::string_view kChannelNames[] = {"red", "green", "blue", "alpha"};
 
@@ -109,7 +111,7 @@ json::object json_of(const ChannelStats& stats, std::string_view name) {
 }
 
 void run(sdk::Job& job) {
-  const cv::Mat picture = first_picture(job.inputs()[0].bytes, input_options(job.params()), job);
+  const cv::Mat picture = first_pictures(job, kWorkingBytes).front();
   const Stats stats = stats_of(picture, job);
   json::array channels;
   for (std::size_t i = 0; i < stats.channels.size(); ++i) {
