@@ -314,6 +314,21 @@ TEST(ImagePlaceholder, IsAJobWhoseResultIsJson) {
   EXPECT_EQ(answer.at("width"), 8);
 }
 
+TEST(ImagePlaceholder, IsAResultAmongOthers) {
+  const File file = file_of(quarters(320, 240), Format::kPng);
+  FakeJob job(find_kind("image.process"), R"({"outputs":[
+      {"name":"page.jpeg","format":"jpeg","operations":[{"op":"resize","width":160}]},
+      {"name":"page.json","format":"placeholder","components_x":5,"side":8,"operations":[{"op":"resize","width":64}]}]})");
+  job.add_input(file).run();
+  ASSERT_EQ(job.outputs.size(), 2U);
+  FakeJob small(find_kind("image.resize"), R"({"width":64,"format":"png"})");
+  small.add_input(file).run();
+  const File resized(small.bytes().begin(), small.bytes().end());
+  const auto text = job.outputs[1].bytes();
+  EXPECT_EQ(json::parse(std::string(reinterpret_cast<const char*>(text.data()), text.size())).as_object(),
+            answer_of("image.placeholder", {resized}, R"({"components_x":5,"side":8})"));
+}
+
 TEST(ImagePlaceholder, HoldsTheWholePictureVerySmall) {
   const File file = file_of(quarters(300, 200), Format::kPng);
   const auto answer = answer_of("image.placeholder", {file}, R"({"side":12})");

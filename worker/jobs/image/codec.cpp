@@ -70,6 +70,7 @@ std::string_view name_of(Format format) {
     case Format::kGif: return "gif";
     case Format::kTiff: return "tiff";
     case Format::kAvif: return "avif";
+    case Format::kPlaceholder: return "placeholder";
     case Format::kBmp: break;
   }
   return "bmp";

@@ -27,7 +27,16 @@ namespace quern::image {
 
 using Bytes = std::span<const std::byte>;
 
-enum class Format { kJpeg, kPng, kWebp, kGif, kTiff, kAvif, kBmp };
+enum class Format {
+  kJpeg,
+  kPng,
+  kWebp,
+  kGif,
+  kTiff,
+  kAvif,
+  kBmp,         // read only
+  kPlaceholder  // written only, and no picture: placeholder.h
+};
 
 // "jpeg", "png", ...: as parameters and image.info name it.
 [[nodiscard]] std::string_view name_of(Format format);
@@ -110,6 +119,17 @@ class Decoder {
 // By what the bytes are, not by any name. `job` is polled while decoding.
 [[nodiscard]] std::unique_ptr<Decoder> open_decoder(Bytes bytes, FailOn fail_on, const sdk::Job& job);
 
+// How many waves a BlurHash has each way: 1 to 9.
+struct BlurHashSize {
+  int across = 4;
+  int down = 3;
+};
+
+struct PlaceholderOptions {
+  BlurHashSize blurhash{};
+  std::uint32_t side = 16;  // the longer one of the small picture, in pixels
+};
+
 struct EncodeOptions {
   Format format{};
   int quality = 80;              // 1 to 100; JPEG, WebP, AVIF, TIFF's JPEG compression, and a PNG's palette
@@ -127,6 +147,7 @@ struct EncodeOptions {
   std::optional<int> effort{};   // WebP 0 to 6, AVIF 0 to 9, GIF and PNG palettes 1 to 10; more is slower and smaller
   int bit_depth = 8;             // AVIF: 8, 10 or 12; PNG palettes: 1, 2, 4 or 8
   enum class TiffCompression { kNone, kLzw, kDeflate, kJpeg, kPackbits } tiff_compression = TiffCompression::kLzw;
+  PlaceholderOptions placeholder{};
   std::uint32_t frames = 1;  // that will be added
   std::uint32_t loops = 0;   // of an animation: 0 is for ever
   bool grey = false;         // the picture has no colour: written with one channel where the format can
@@ -149,6 +170,7 @@ class Encoder {
 // The longest side, in pixels, that a file of this format can have.
 [[nodiscard]] std::uint32_t side_max_of(Format format);
 
+// Of all that are pictures.
 [[nodiscard]] std::unique_ptr<Encoder> make_encoder(const EncodeOptions& options, const sdk::Job& job);
 
 }  // namespace quern::image

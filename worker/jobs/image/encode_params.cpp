@@ -16,7 +16,8 @@ namespace {
 
 using sdk::ParamType;
 
-constexpr std::array kWritten{Format::kJpeg, Format::kPng, Format::kWebp, Format::kAvif, Format::kGif, Format::kTiff};
+constexpr std::array kWritten{Format::kJpeg, Format::kPng,  Format::kWebp,       Format::kAvif,
+                              Format::kGif,  Format::kTiff, Format::kPlaceholder};
 constexpr std::string_view kAuto = "auto";
 
 // An option and the formats that have it. Whoever sets it for another one has made a mistake, and is told.
@@ -41,7 +42,10 @@ const std::vector<Belongs>& table() {
                                          {"effort", {kWebp, kAvif, kPng, kGif}},
                                          {"bit_depth", {kAvif, kPng}},
                                          {"compression", {kTiff}},
-                                         {"loops", {kWebp, kGif}}};
+                                         {"loops", {kWebp, kGif}},
+                                         {"components_x", {kPlaceholder}},
+                                         {"components_y", {kPlaceholder}},
+                                         {"side", {kPlaceholder}}};
   return rows;
 }
 
@@ -139,6 +143,9 @@ std::vector<sdk::ParamSpec> encode_specs() {
        .help = "tiff; lzw when absent",
        .choices = {"none", "lzw", "deflate", "jpeg", "packbits"}},
       whole("loops", "webp, gif: how often an animation is shown, 0 for ever; the input's when absent", 0, 65'535),
+      whole("components_x", "placeholder: waves of its BlurHash, across; 4 when absent", 1, 9),
+      whole("components_y", "placeholder: and down; 3 when absent", 1, 9),
+      whole("side", "placeholder: of the longer side of its data_uri, in pixels; 16 when absent", 1, 64),
       std::move(keep_metadata),
       std::move(keep_icc)};
 }
@@ -184,9 +191,9 @@ EncodeOptions encode_options(const boost::json::object& params, const Header& in
     options.effort = whole_or("effort", 0);
     check_range("effort", *options.effort, range.min, range.max, options.format);
   }
-  if (options.format == Format::kPng) {
-    options.palette = means_palette(params);
-  }
+  if (options.format == Format::kPng) options.palette = means_palette(params);
+  options.placeholder = {.blurhash = {.across = whole_or("components_x", 4), .down = whole_or("components_y", 3)},
+                         .side = static_cast<std::uint32_t>(whole_or("side", 16))};
   if (sdk::has(params, "bit_depth")) set_bit_depth(options, whole_or("bit_depth", 8));
   return options;
 }

@@ -15,7 +15,8 @@ std::uint64_t decoder_bytes(const Header& header) {
     case Format::kGif: return 8;                                // the canvas, and the one to go back to
     case Format::kTiff: return 8;
     case Format::kAvif: return 12;  // planes of 16 bits, twice
-    case Format::kBmp: break;
+    case Format::kBmp:
+    case Format::kPlaceholder: break;
   }
   return 1;
 }
@@ -29,6 +30,7 @@ std::uint64_t encoder_bytes(Format format) {
     case Format::kGif: return 16;
     case Format::kTiff: return 8;
     case Format::kAvif: return 48;
+    case Format::kPlaceholder: return 4;  // without alpha
     case Format::kBmp: break;
   }
   return 4;

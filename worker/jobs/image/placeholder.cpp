@@ -21,6 +21,7 @@
 #include "worker/jobs/image/operations/channel.h"
 #include "worker/jobs/image/resize.h"
 #include "worker/jobs/image/stats.h"
+#include "worker/jobs/image/yuv.h"
 
 namespace quern::image {
 namespace {
@@ -122,17 +123,33 @@ std::string data_uri(const cv::Mat& picture, std::uint32_t side, const sdk::Job&
   return "data:image/webp;base64," + base64(output.bytes());
 }
 
-void run(sdk::Job& job) {
-  const cv::Mat picture = first_pictures(job, kWorkingBytes).front();
-  const BlurHashSize size{.across = static_cast<int>(job.integer("components_x")),
-                          .down = static_cast<int>(job.integer("components_y"))};
+std::string json_of(const cv::Mat& picture, const PlaceholderOptions& options, const sdk::Job& job) {
   const Color dominant = dominant_color(picture, job);
   const json::object document{{"width", picture.cols},
                               {"height", picture.rows},
-                              {"blurhash", blur_hash(picture, size, job)},
-                              {"data_uri", data_uri(picture, static_cast<std::uint32_t>(job.integer("side")), job)},
+                              {"blurhash", blur_hash(picture, options.blurhash, job)},
+                              {"data_uri", data_uri(picture, options.side, job)},
                               {"dominant", fmt::format("#{:02x}{:02x}{:02x}", dominant.r, dominant.g, dominant.b)}};
-  job.output().write(json::serialize(document) + "\n");
+  return json::serialize(document) + "\n";
+}
+
+class PlaceholderEncoder final : public Encoder {
+ public:
+  PlaceholderEncoder(const PlaceholderOptions& options, const sdk::Job& job) : options_(options), job_(job) {}
+  void add(const Frame& frame) override { json_ = json_of(to_rgb(frame.picture), options_, job_); }
+  void finish(sdk::Output& output) override { output.write(json_); }
+
+ private:
+  PlaceholderOptions options_;
+  const sdk::Job& job_;
+  std::string json_{};
+};
+
+void run(sdk::Job& job) {
+  const PlaceholderOptions options{.blurhash = {.across = static_cast<int>(job.integer("components_x")),
+                                                .down = static_cast<int>(job.integer("components_y"))},
+                                   .side = static_cast<std::uint32_t>(job.integer("side"))};
+  job.output().write(json_of(first_pictures(job, kWorkingBytes).front(), options, job));
 }
 
 sdk::ParamSpec components_param(const char* name, const char* help, int fallback) {
@@ -157,6 +174,10 @@ std::string blur_hash(const cv::Mat& picture, BlurHashSize size, const sdk::Job&
     hash += base83((quantised(wave[0] / unit) * 19 + quantised(wave[1] / unit)) * 19 + quantised(wave[2] / unit), 2);
   }
   return hash;
+}
+
+std::unique_ptr<Encoder> make_placeholder_encoder(const PlaceholderOptions& options, const sdk::Job& job) {
+  return std::make_unique<PlaceholderEncoder>(options, job);
 }
 
 sdk::Kind placeholder_kind() {

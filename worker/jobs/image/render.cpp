@@ -11,6 +11,7 @@
 #include "worker/jobs/image/encode_params.h"
 #include "worker/jobs/image/memory_estimate.h"
 #include "worker/jobs/image/operations/resize_operation.h"
+#include "worker/jobs/image/placeholder.h"
 #include "worker/jobs/image/yuv.h"
 #include "worker/sdk/object.h"
 
@@ -30,6 +31,7 @@ std::uint64_t area_of(const Shape& shape) {
 }
 
 bool can_animate(Format format) { return format == Format::kGif || format == Format::kWebp; }
+bool can_hold_profile(Format format) { return format != Format::kGif && format != Format::kPlaceholder; }
 bool can_be_transparent(Format format) { return format != Format::kJpeg; }
 
 // One output in the making.
@@ -102,7 +104,7 @@ class Rendering {
     const auto keeps = [](const Track& track, const char* what) { return sdk::boolean(track.output.params, what); };
     const bool all_keep_icc =
         describes_rgb(metadata_.icc) && std::ranges::all_of(tracks_, [&](const Track& each) {
-          return each.options.format != Format::kGif && (keeps(each, "keep_icc") || keeps(each, "keep_metadata"));
+          return can_hold_profile(each.options.format) && (keeps(each, "keep_icc") || keeps(each, "keep_metadata"));
         });
     converts_ = !metadata_.icc.empty() && !all_keep_icc;
     if (orientation_ != 1) reset_exif_orientation(metadata_.exif);
@@ -244,7 +246,9 @@ class Rendering {
     }
     if (!track.encoder) {
       check_format_holds(track.options.format, size_of(picture));
-      track.encoder = make_encoder(track.options, job_);
+      track.encoder = track.options.format == Format::kPlaceholder
+                          ? make_placeholder_encoder(track.options.placeholder, job_)
+                          : make_encoder(track.options, job_);
     }
     track.encoder->add({.picture = std::move(picture), .delay_ms = delay_ms});
   }
