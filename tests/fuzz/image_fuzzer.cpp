@@ -39,7 +39,8 @@ struct Request {
 // All that decodes in a way of its own, or does much with what was decoded.
 constexpr Request kRequests[] = {
     {"image.info", ""},
-    {"image.process", R"("outputs":[{"name":"a","format":"webp"},{"name":"b","format":"png"},{"name":"c","format":"placeholder"}])"},
+    {"image.process",
+     R"("outputs":[{"name":"a","format":"webp"},{"name":"b","format":"png"},{"name":"c","format":"placeholder"}])"},
     {"image.process", R"("outputs":[
        {"name":"a","format":"jpeg","operations":[{"op":"resize","width":16,"height":12}]},
        {"name":"b","format":"gif","operations":[{"op":"resize","width":16,"height":12,"fit":"fill"}]},
