@@ -10,12 +10,13 @@
 namespace quern::cli {
 
 inline constexpr const char* kBatchHelp =
-    "Usage: quern batch [OPTION ...] KIND [--PARAM VALUE ...] INPUT ... --to DIR\n"
+    "Usage: quern batch [OPTION ...] [KIND] [--PARAM VALUE ...] INPUT ... --to DIR\n"
     "\n"
     "Runs one job for each INPUT and writes its result to DIR/NAME, where NAME is the input's, with the suffix\n"
     "that the kind's parameter `format` gives it, or else its own. An output appears whole or not at all. A file\n"
-    "that fails stops no other. INPUT is a file, or a pattern in quotes: 'photos/*.jpg'. Ctrl-C takes no new\n"
-    "file, cancels what runs, and says what was done; pressed again, it does not wait.\n"
+    "that fails stops no other. INPUT is a file, or a pattern in quotes: 'photos/*.jpg'. Without KIND it is\n"
+    "image.resize. Ctrl-C takes no new file, cancels what runs, and says what was done; pressed again, it\n"
+    "does not wait.\n"
     "\n"
     "  --to DIR                where the results go; made when it is missing\n"
     "  -r, --recursive         take the files in directories, and keep their folders below DIR\n"

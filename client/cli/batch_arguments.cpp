@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -70,6 +72,13 @@ Result<bool> take_own(const Option& option, Words& words, BatchArguments& batch)
   return !taken || *taken ? taken : take_numbers(option, words, batch);
 }
 
+// A kind's name has no such characters; what exists and is no kind is meant as a file.
+std::optional<std::string> kind_of_input(const std::string& word) {
+  std::error_code ignored;
+  const bool names_files = word.find_first_of("/*?[") != std::string::npos || std::filesystem::exists(word, ignored);
+  return names_files ? std::optional<std::string>(kDefaultBatchKind) : std::nullopt;
+}
+
 Result<void> check(const BatchArguments& batch, const json::object& kind) {
   const json::object& input = kind.at("input").as_object();
   if (input.at("parts_max").to_number<std::uint64_t>() == 0) {
@@ -98,7 +107,8 @@ Result<BatchArguments> parse_batch(const KindTable& kinds, const std::vector<std
   BatchArguments batch{};
   OwnOptions own{.command = "batch",
                  .names = {"to", "from", "suffix", "jobs", "retry-for", "progress", "no-progress"},
-                 .take = [&](const Option& option, Words& rest) { return take_own(option, rest, batch); }};
+                 .take = [&](const Option& option, Words& rest) { return take_own(option, rest, batch); },
+                 .kind_of_input = kind_of_input};
   for (const Flag& flag : kFlags) own.names.emplace_back(flag.name);
   auto job = parse_job(kinds, Words(words), own);
   if (!job) return job.error();

@@ -1,6 +1,8 @@
 // The command line of `quern batch`: job_arguments.h, and these.
 //
-//     quern batch [OPTION ...] KIND [--PARAM VALUE | OPTION | INPUT ...] --to DIR
+//     quern batch [OPTION ...] [KIND] [--PARAM VALUE | OPTION | INPUT ...] --to DIR
+//
+// Without KIND the first word is an INPUT: one that has a '/' or a wildcard, or that is there and is no kind.
 #pragma once
 
 #include <chrono>
@@ -14,6 +16,7 @@
 
 namespace quern::cli {
 
+inline constexpr const char* kDefaultBatchKind = "image.resize";
 inline constexpr std::uint32_t kBatchJobsMax = 256;  // each holds three descriptors, and its input
 
 struct BatchArguments : JobArguments {  // an input is a file, a pattern, or a directory when `recursive`

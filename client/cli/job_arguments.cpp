@@ -36,6 +36,7 @@ class JobParser {
 
  private:
   Result<void> before_kind();
+  Result<void> take_kind(const std::string& word);
   Result<void> after_kind();
   Result<void> take_after_kind(std::string_view word);
   Result<void> take_parameter(const json::object& param, Option option);
@@ -60,13 +61,7 @@ Result<void> JobParser::before_kind() {
       return {};
     }
     if (!word.starts_with("-")) {
-      kind_ = kinds_.find(word);
-      if (kind_ == nullptr) {
-        return usage_error(fmt::format("this server has no kind '{}'{}", word, did_you_mean(word, kinds_.names())),
-                           "kind");
-      }
-      job_.kind = word;
-      return {};
+      return take_kind(word);
     }
     const Option option = split(word);
     const auto taken = take_option(option);
@@ -75,6 +70,23 @@ Result<void> JobParser::before_kind() {
       return usage_error(fmt::format("{} is no job option; a kind's parameters follow the kind", word), option.name);
   }
   return usage_error("which kind of job? `quern kinds` lists them", "kind");
+}
+
+Result<void> JobParser::take_kind(const std::string& word) {
+  job_.kind = word;
+  kind_ = kinds_.find(word);
+  if (kind_ == nullptr && own_.kind_of_input) {
+    if (auto kind = own_.kind_of_input(word)) {
+      job_.kind = std::move(*kind);
+      job_.inputs.push_back(word);
+      kind_ = kinds_.find(job_.kind);
+    }
+  }
+  if (kind_ != nullptr) return {};
+  return usage_error(fmt::format("this server has no kind '{}'{}{}", job_.kind,
+                                 own_.kind_of_input && job_.kind == word ? ", and no such file is there" : "",
+                                 did_you_mean(job_.kind, kinds_.names())),
+                     "kind");
 }
 
 Result<void> JobParser::after_kind() {

@@ -61,6 +61,8 @@ struct OwnOptions {
   std::vector<std::string> names;  // long ones, for "did you mean"
   // Takes the option, with its value if it has one. False: there is none of this name.
   std::function<Result<bool>(const Option&, Words&)> take;
+  // The kind that is meant when the command line begins with this word, which names none; nothing: it is a mistake.
+  std::function<std::optional<std::string>(const std::string&)> kind_of_input{};
 };
 
 [[nodiscard]] Result<JobArguments> parse_job(const KindTable& kinds, Words words, const OwnOptions& own);

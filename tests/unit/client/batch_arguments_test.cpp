@@ -85,6 +85,17 @@ TEST(BatchArguments, ThatMakeNoSenseAreRefused) {
   EXPECT_THAT(error_of({"image.resize", "a", "--to", "o", "--colour"}), HasSubstr("`quern batch image.resize --help`"));
 }
 
+TEST(BatchArguments, WithoutAKindResizePictures) {
+  for (const char* input : {"photos/*.jpg", "*.jpg", "/nowhere/photo", "."}) {
+    const auto batch = parse({"--jobs", "2", input, "more.jpg", "--to", "thumbs/", "--width", "320"});
+    ASSERT_TRUE(batch) << to_string(batch.error());
+    EXPECT_EQ(batch->kind, "image.resize");
+    EXPECT_THAT(batch->inputs, ElementsAre(input, "more.jpg"));
+  }
+  EXPECT_THAT(error_of({"image.resise", "a", "--to", "o"}), HasSubstr("did you mean 'image.resize'?"));
+  EXPECT_THAT(error_of({"missing.jpg", "--to", "o"}), HasSubstr("no kind 'missing.jpg', and no such file is there"));
+}
+
 TEST(BatchArguments, KeepEveryCoreBusyByDefault) {
   const auto batch = parse({"image.resize", "a", "--to", "o"});
   EXPECT_GE(batch->jobs, 2U);
