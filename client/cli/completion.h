@@ -21,6 +21,7 @@ _quern() {
       *) if [ -z "$command" ]; then command="${COMP_WORDS[i]}"; elif [ -z "$subject" ]; then subject="${COMP_WORDS[i]}"; fi ;;
     esac
   done
+  if [ "$command" = batch ] && { [[ "$subject" == *[/*?[]* ]] || [ -e "$subject" ]; }; then subject=image.resize; fi
   case "$command" in
     "") words="run batch kinds status top jobs buffers cancel health quarantine resize drain pause resume restart ping completion --runtime-dir --socket --help --version" ;;
     run | batch)

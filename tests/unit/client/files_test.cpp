@@ -144,6 +144,7 @@ INSTANTIATE_TEST_SUITE_P(Lines, Completion,
                                            std::pair("quern batch image.resize --ski", "--skip-existing"),
                                            std::pair("quern run image.resize --ski", ""),
                                            std::pair("quern batch image.resize a.jpg --format ", "webp jpeg"),
+                                           std::pair("quern batch photos/*.jpg --wi", "--width"),
                                            std::pair("quern resize ha", "hash"),
                                            std::pair("quern status --p", "--pools")));
 
