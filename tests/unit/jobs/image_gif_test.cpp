@@ -1,14 +1,13 @@
 // GIFs: composed as browsers do, written with little, and broken ones.
-#include <gif_lib.h>
 #include <gmock/gmock.h>
 
-#include <array>
 #include <cstring>
 #include <random>
 #include <set>
 #include <utility>
 
 #include "tests/unit/jobs/broken_files.h"
+#include "tests/unit/jobs/gifs.h"
 #include "tests/unit/jobs/pictures.h"
 
 namespace quern::image {
@@ -18,82 +17,6 @@ using sdk::error_of;
 using sdk::JobErrorCode;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-// ---- Files as others write them, by giflib's own encoder -----------------------------------------------
-
-struct Picture {
-  cv::Rect area{0, 0, 4, 4};
-  std::uint8_t index = 1;  // of all its pixels
-  int disposal = 0;
-  int delay_cs = 5;
-  int transparent = -1;
-  bool interlaced = false;
-  std::vector<std::uint32_t> palette{};  // 0xrrggbb; empty: the file's
-  std::vector<std::uint8_t> rows{};      // instead of `index`
-};
-
-struct Gif {
-  cv::Size canvas{4, 4};
-  std::vector<std::uint32_t> palette{0x000000, 0xff0000, 0x00ff00, 0x0000ff};
-  int netscape = -1;  // its loop count, or no extension
-  std::vector<Picture> pictures{};
-};
-
-int append(GifFileType* file, const GifByteType* bytes, int size) {
-  auto* out = static_cast<File*>(file->UserData);
-  const auto* first = reinterpret_cast<const std::byte*>(bytes);
-  out->insert(out->end(), first, first + size);
-  return size;
-}
-
-ColorMapObject* map_of(const std::vector<std::uint32_t>& palette) {
-  if (palette.empty()) return nullptr;
-  std::vector<GifColorType> colors;
-  for (const std::uint32_t color : palette) {
-    colors.push_back({static_cast<GifByteType>(color >> 16), static_cast<GifByteType>(color >> 8 & 255),
-                      static_cast<GifByteType>(color & 255)});
-  }
-  return GifMakeMapObject(static_cast<int>(colors.size()), colors.data());
-}
-
-File gif_of(const Gif& gif) {
-  File out;
-  int failure = 0;
-  GifFileType* file = EGifOpen(&out, append, &failure);
-  EGifSetGifVersion(file, true);
-  ColorMapObject* global = map_of(gif.palette);
-  EGifPutScreenDesc(file, gif.canvas.width, gif.canvas.height, 8, 0, global);
-  if (gif.netscape >= 0) {
-    const std::array<GifByteType, 3> loops{1, static_cast<GifByteType>(gif.netscape),
-                                           static_cast<GifByteType>(gif.netscape >> 8)};
-    EGifPutExtensionLeader(file, APPLICATION_EXT_FUNC_CODE);
-    EGifPutExtensionBlock(file, 11, "NETSCAPE2.0");
-    EGifPutExtensionBlock(file, 3, loops.data());
-    EGifPutExtensionTrailer(file);
-  }
-  for (const Picture& picture : gif.pictures) {
-    const GraphicsControlBlock control{.DisposalMode = picture.disposal,
-                                       .UserInputFlag = false,
-                                       .DelayTime = picture.delay_cs,
-                                       .TransparentColor = picture.transparent};
-    std::array<GifByteType, 4> packed{};
-    EGifGCBToExtension(&control, packed.data());
-    EGifPutExtension(file, GRAPHICS_EXT_FUNC_CODE, 4, packed.data());
-    ColorMapObject* local = map_of(picture.palette);
-    const cv::Rect& area = picture.area;
-    if (local == nullptr) GifFreeMapObject(std::exchange(file->Image.ColorMap, nullptr));  // giflib forgets it
-    EGifPutImageDesc(file, area.x, area.y, area.width, area.height, picture.interlaced, local);
-    std::vector<std::uint8_t> rows = picture.rows;
-    rows.resize(static_cast<std::size_t>(area.area()), picture.index);
-    for (int y = 0; y < area.height; ++y) {
-      EGifPutLine(file, rows.data() + static_cast<std::ptrdiff_t>(y) * area.width, area.width);
-    }
-    GifFreeMapObject(local);
-  }
-  GifFreeMapObject(global);
-  EGifCloseFile(file, &failure);
-  return out;
-}
 
 struct Animation {
   Header header;
@@ -148,7 +71,7 @@ TEST(Gif, AStillPictureIsRead) {
 }
 
 TEST(Gif, InterlacedRowsComeInTheirOrder) {
-  Picture picture{.area = {0, 0, 1, 10}, .interlaced = true};
+  GifPicture picture{.area = {0, 0, 1, 10}, .interlaced = true};
   // as stored: rows 0 8, 4, 2 6, 1 3 5 7 9
   picture.rows = {0, 1, 2, 3, 3, 1, 1, 1, 1, 1};
   const Animation still = decode_animation(gif_of({.canvas = {1, 10}, .pictures = {picture}}));
