@@ -225,5 +225,19 @@ TEST(Position, LooksAtThePicture) {
   EXPECT_EQ(difference(kept("entropy"), flat(cv::Rect(150, 0, 100, 100)).clone()), 0);
 }
 
+TEST(Position, AttentionIsNotOnWhatIsWideAndFaint) {
+  cv::Mat picture(100, 400, CV_8UC3, cv::Scalar::all(120));
+  cv::Mat gravel = picture(cv::Rect(200, 0, 200, 100));
+  cv::randu(gravel, cv::Scalar::all(100), cv::Scalar::all(140));
+  const cv::Scalar face(199, 145, 112);
+  cv::circle(picture, {90, 50}, 25, face, cv::FILLED);
+  FakeJob job(sdk::find_kind("image.resize"), R"({"width":100,"height":100,"format":"png","position":"attention"})");
+  job.add_input(file_of(picture, Format::kPng)).run();
+  cv::Mat kept;
+  cv::inRange(picture_of(job.bytes()), face, face, kept);
+  const cv::Moments moments = cv::moments(kept, true);
+  EXPECT_NEAR(moments.m10 / moments.m00, 50, 4) << "it lies in the middle";
+}
+
 }  // namespace
 }  // namespace quern::image

@@ -11,8 +11,8 @@ namespace quern::image {
 // The part whose luma has the highest Shannon entropy.
 [[nodiscard]] cv::Point find_entropy(const cv::Mat& picture, cv::Size cut);
 
-// The part with the most of what draws the eye: fine detail, colours of skin, saturated colours. The weights are
-// ours; the idea is that of libvips' smartcrop.
+// The part with the most of what draws the eye, most of all in its middle: edges, colours of skin, strong colours. The
+// weights are ours; the idea is that of libvips' smartcrop.
 [[nodiscard]] cv::Point find_attention(const cv::Mat& picture, cv::Size cut);
 
 }  // namespace quern::image
