@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
-#include <vector>
+#include <tuple>
 
 namespace quern::image {
 namespace {
@@ -47,59 +47,64 @@ Sketch sketch_of(const cv::Mat& picture, cv::Size cut) {
   return sketch;
 }
 
-// The best of all places, by a score of a window; the nearest to the middle among equals.
-template <class Score>
-cv::Point best_place(const cv::Mat& picture, cv::Size cut, const Sketch& sketch, Score score) {
-  const cv::Point free(sketch.rgb.cols - sketch.cut.width, sketch.rgb.rows - sketch.cut.height);
+// The place with the highest score; the nearest to the middle among equals.
+cv::Point best_place(const cv::Mat& picture, cv::Size cut, const Sketch& sketch, const cv::Mat_<double>& scores) {
+  const cv::Point free(scores.cols - 1, scores.rows - 1);
   const auto from_middle = [&](cv::Point at) { return std::abs(2 * at.x - free.x) + std::abs(2 * at.y - free.y); };
   cv::Point best(free.x / 2, free.y / 2);
-  double best_score = score(cv::Rect(best, sketch.cut));
   for (int y = 0; y <= free.y; ++y) {
     for (int x = 0; x <= free.x; ++x) {
-      const double here = score(cv::Rect({x, y}, sketch.cut));
-      const double margin = 1e-9 * std::abs(best_score);  // sums differ by their order
+      const double margin = 1e-9 * std::abs(scores(best));  // sums differ by their order
       const bool nearer = from_middle({x, y}) < from_middle(best);
-      if (here > best_score + margin || (here >= best_score - margin && nearer)) {
-        best = {x, y};
-        best_score = std::max(here, best_score);
-      }
+      if (scores(y, x) > scores(best) + margin || (scores(y, x) >= scores(best) - margin && nearer)) best = {x, y};
     }
   }
   return {std::min(static_cast<int>(std::lround(best.x * sketch.scale_x)), picture.cols - cut.width),
           std::min(static_cast<int>(std::lround(best.y * sketch.scale_y)), picture.rows - cut.height)};
 }
 
-// Counts of 64 shades of luma in any rectangle, each from an integral image of its own.
-class Histograms {
- public:
-  explicit Histograms(const cv::Mat& luma) {
-    for (std::size_t shade = 0; shade < integrals_.size(); ++shade) {
-      cv::Mat is_shade(luma.size(), CV_8UC1);
-      for (int y = 0; y < luma.rows; ++y) {
-        for (int x = 0; x < luma.cols; ++x) {
-          is_shade.at<std::uint8_t>(y, x) = luma.at<std::uint8_t>(y, x) / kWidth == static_cast<int>(shade) ? 1 : 0;
-        }
-      }
-      cv::integral(is_shade, integrals_[shade], CV_32S);
+// Of 64 shades of luma.
+using Histogram = std::array<int, 64>;
+
+double entropy_of(const Histogram& counts, int total) {
+  double bits = 0;
+  for (const int count : counts) {
+    if (count == 0) continue;
+    const double share = static_cast<double>(count) / total;
+    bits -= share * std::log2(share);
+  }
+  return bits;
+}
+
+void count(const cv::Mat& luma, int step, Histogram& counts) {
+  constexpr int kShade = 256 / std::tuple_size_v<Histogram>;
+  for (int y = 0; y < luma.rows; ++y) {
+    const auto* row = luma.ptr<std::uint8_t>(y);
+    for (int x = 0; x < luma.cols; ++x) counts[row[x] / kShade] += step;
+  }
+}
+
+// Of each place of the window. It mostly has only one way to go: down, after luma was turned.
+cv::Mat_<double> entropies(const cv::Mat& luma, cv::Size window) {
+  if (luma.cols - window.width > luma.rows - window.height) {
+    cv::Mat_<double> turned;
+    cv::transpose(entropies(luma.t(), {window.height, window.width}), turned);
+    return turned;
+  }
+  cv::Mat_<double> out(luma.rows - window.height + 1, luma.cols - window.width + 1);
+  for (int x = 0; x < out.cols; ++x) {
+    const cv::Mat column = luma.colRange(x, x + window.width);
+    Histogram counts{};
+    count(column.rowRange(0, window.height), 1, counts);
+    out(0, x) = entropy_of(counts, window.area());
+    for (int y = 1; y < out.rows; ++y) {
+      count(column.row(y - 1), -1, counts);
+      count(column.row(y + window.height - 1), 1, counts);
+      out(y, x) = entropy_of(counts, window.area());
     }
   }
-
-  [[nodiscard]] double entropy(const cv::Rect& window) const {
-    double bits = 0;
-    for (const cv::Mat& sums : integrals_) {
-      const int count = sums.at<int>(window.br()) - sums.at<int>(window.y, window.br().x) -
-                        sums.at<int>(window.br().y, window.x) + sums.at<int>(window.tl());
-      if (count == 0) continue;
-      const double share = static_cast<double>(count) / window.area();
-      bits -= share * std::log2(share);
-    }
-    return bits;
-  }
-
- private:
-  static constexpr int kWidth = 4;
-  std::array<cv::Mat, 256 / kWidth> integrals_;
-};
+  return out;
+}
 
 // How near a colour's hue is to that of skin, whatever its lightness: 0 to 1. Light and dark skin differ little in the
 // direction of their colour; too dark or too bright a pixel says nothing.
@@ -136,15 +141,17 @@ cv::Mat attention_of(const cv::Mat& rgb) {
   return score;
 }
 
-// For each place of a window its sum, in which the middle counts most: so that what draws the eye comes to lie there,
+// The sum of each place of the window, in which the middle counts most: so that what draws the eye comes to lie there,
 // and a thing that is small and strong is not outweighed by a wide faint one.
-cv::Mat seen_through(cv::Size window, const cv::Mat& score) {
+cv::Mat_<double> seen_through(const cv::Mat& score, cv::Size window) {
   constexpr double kSides = 3;  // a bell's deviation fits so often into a side
   const cv::Mat across = cv::getGaussianKernel(window.width, window.width / kSides, CV_64F);
-  const cv::Mat down = cv::getGaussianKernel(window.height, window.height / kSides, CV_64F);
-  cv::Mat sums;
-  cv::sepFilter2D(score, sums, CV_64F, across, down, {0, 0}, 0, cv::BORDER_CONSTANT);
-  return sums;
+  const cv::Mat down = cv::getGaussianKernel(window.height, window.height / kSides, CV_64F).t();
+  cv::Mat_<double> rows(score.rows, score.cols - window.width + 1);
+  for (int x = 0; x < rows.cols; ++x) rows.col(x) = score.colRange(x, x + window.width) * across;
+  cv::Mat_<double> out(score.rows - window.height + 1, rows.cols);
+  for (int y = 0; y < out.rows; ++y) out.row(y) = down * rows.rowRange(y, y + window.height);
+  return out;
 }
 
 }  // namespace
@@ -153,14 +160,12 @@ cv::Point find_entropy(const cv::Mat& picture, cv::Size cut) {
   const Sketch sketch = sketch_of(picture, cut);
   cv::Mat luma;
   cv::cvtColor(sketch.rgb, luma, cv::COLOR_RGB2GRAY);
-  const Histograms histograms(luma);
-  return best_place(picture, cut, sketch, [&](const cv::Rect& window) { return histograms.entropy(window); });
+  return best_place(picture, cut, sketch, entropies(luma, sketch.cut));
 }
 
 cv::Point find_attention(const cv::Mat& picture, cv::Size cut) {
   const Sketch sketch = sketch_of(picture, cut);
-  const cv::Mat sums = seen_through(sketch.cut, attention_of(sketch.rgb));
-  return best_place(picture, cut, sketch, [&](const cv::Rect& window) { return sums.at<double>(window.tl()); });
+  return best_place(picture, cut, sketch, seen_through(attention_of(sketch.rgb), sketch.cut));
 }
 
 }  // namespace quern::image
