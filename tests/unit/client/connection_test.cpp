@@ -269,9 +269,8 @@ TEST_F(Connection, PingsAndAsks) {
 
 TEST_F(Connection, DoesNotWaitForEverForAPong) {
   Client client(options());
+  Peer peer = connected(client, server_);
   auto ping = std::async(std::launch::async, [&] { return client.ping(20ms); });
-  Peer peer = server_.accept();
-  peer.greet();
   const auto id = peer.expect(wire::FrameType::kPing);
   EXPECT_EQ(ping.get().error().code, ErrorCode::kTimeout);
   wire::Buffer out;

@@ -172,4 +172,15 @@ inline Job job(std::string_view text = "") {
   return made;
 }
 
+// The other side of a client whose handshake is over: what it is asked from now on, it sends at once. Before
+// that a request waits for the handshake, and is never sent when its time is over first.
+inline Peer connected(Client& client, FakeServer& server) {
+  auto pending = client.submit(job());
+  Peer peer = server.accept();
+  peer.greet();
+  peer.send_result(peer.expect(wire::FrameType::kSubmit), "");
+  EXPECT_TRUE(pending.get());
+  return peer;
+}
+
 }  // namespace quern::client::test

@@ -63,10 +63,10 @@ TEST_F(Jobs, ThatWereNotSentAreCancelledWithoutAskingAnyone) {
 }
 
 TEST_F(Jobs, PastTheirTimeLimitAreAnsweredAtOnceAndTheServerIsToldToStop) {
+  Peer peer = connected(client_, server_);
   Job limited = job();
   limited.timeout = 20ms;
   auto pending = client_.submit(std::move(limited));
-  Peer peer = accept();
   const auto id = peer.expect(wire::FrameType::kSubmit);
   EXPECT_EQ(pending.get().error().code, ErrorCode::kTimeout);
   EXPECT_EQ(peer.expect(wire::FrameType::kCancel), id);
