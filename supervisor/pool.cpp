@@ -64,6 +64,7 @@ asio::awaitable<Result<void>> Pool::start() {
                                                  .pool = this}));
   }
   kind_services_.resize(kinds_.size());
+  warn_of_small_budget();
   co_return Result<void>();
 }
 
@@ -95,9 +96,9 @@ Result<void> Pool::set_limits(Job& job, const wire::JobOptions& options) const {
   job.run_timeout_ms = std::min(options.run_timeout_ms.value_or(config_.run_timeout_ms), config_.run_timeout_ms);
   job.result_bytes_max = config_.result_bytes_max;
   job.accepted_ns = now_ns();
-  const std::uint32_t queue_ms =
+  job.queue_timeout_ms =
       std::min(options.queue_timeout_ms.value_or(config_.queue_timeout_ms), config_.queue_timeout_ms);
-  job.queue_expiry_ns = job.accepted_ns + queue_ms * kNsPerMs;
+  job.queue_expiry_ns = job.accepted_ns + job.queue_timeout_ms * kNsPerMs;
   if (options.deadline_ms) job.deadline_ns = job.accepted_ns + *options.deadline_ms * kNsPerMs;
   job.expected_run_ns = kind_services_[job.kind->index].average_ns;
   return {};
@@ -286,6 +287,7 @@ Result<void> Pool::resize(std::uint32_t workers) {
   }
   log_event(LogLevel::kInfo, "pool_resized", {{"pool", config_.name}, {"from", fleet_.target()}, {"to", workers}});
   fleet_.resize(workers);
+  warn_of_small_budget();
   return {};
 }
 
@@ -303,11 +305,8 @@ void Pool::set_mode(Mode mode) {
 
 void Pool::stop() {
   set_mode(Mode::kStopping);
-  for (const auto& worker : fleet_.workers()) {
-    take_back(*worker);
-    Job* job = worker->running();
-    if (job != nullptr && job->memory == MemoryState::kWaiting) ask_to_stop(*job, CauseKind::kSupervisorStopping);
-  }
+  for (const auto& worker : fleet_.workers()) take_back(*worker);
+  stop_waiting_for_memory();
   while (!queue_.empty()) {
     Job& job = queue_.pop(0);
     job.stop = CauseKind::kSupervisorStopping;

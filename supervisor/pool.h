@@ -166,6 +166,7 @@ class Pool final : private WorkerEvents, private FleetEvents {
   [[nodiscard]] Worker* pick() const noexcept;
   [[nodiscard]] std::uint32_t window() const noexcept;
   void steal_for(Worker& idle);
+  [[nodiscard]] bool move_newest(Worker& from, Worker& to);
   void take_back(Worker& worker);
   void requeue(Job& job);
   void settle_dead(Job& job, bool begun, pid_t worker_pid, Cause cause);
@@ -176,6 +177,8 @@ class Pool final : private WorkerEvents, private FleetEvents {
   void grant_memory();
   void end_memory_wait(Job& job);
   void give_back_memory(Job& job);
+  void stop_waiting_for_memory();
+  void warn_of_small_budget() const;
 
   // pool_time.cpp: limits, slow jobs, progress
   void ask_to_stop(Job& job, CauseKind why);

@@ -75,19 +75,27 @@ std::uint32_t Pool::window() const noexcept {
   return static_cast<std::uint32_t>(std::min<double>(jobs, ipc::kSlotsMax));
 }
 
-// Nothing is queued and `idle` has nothing to do: the busiest worker's newest job goes to it.
+// Nothing is queued and `idle` has nothing to do: the busiest worker's newest job goes to it. The busiest may have
+// begun all that it has, or wait for memory with what was taken back still in its ring: then it is another's.
 void Pool::steal_for(Worker& idle) {
   Worker* busiest = nullptr;
   for (const auto& worker : fleet_.workers()) {
-    if (worker->in_flight() < 2) continue;
     if (busiest == nullptr || worker->in_flight() > busiest->in_flight()) busiest = worker.get();
   }
-  if (busiest == nullptr) return;
+  if (busiest == nullptr || busiest->in_flight() < 2 || move_newest(*busiest, idle)) return;
+  for (const auto& worker : fleet_.workers()) {
+    if (worker->in_flight() >= 2 && move_newest(*worker, idle)) return;
+  }
+}
+
+// False: `from` has begun all that it has.
+bool Pool::move_newest(Worker& from, Worker& to) {
   Job* newest = nullptr;
-  busiest->for_each_job([&](Job& job) { newest = &job; });
-  if (newest == nullptr || newest->running || !busiest->revoke(*newest)) return;
-  const auto published = idle.publish(*newest, now_ns());
+  from.for_each_job([&](Job& job) { newest = &job; });
+  if (newest == nullptr || newest->running || !from.revoke(*newest)) return false;
+  const auto published = to.publish(*newest, now_ns());
   if (!published || !*published) requeue(*newest);
+  return true;
 }
 
 void Pool::on_room(Worker& worker) {
@@ -135,6 +143,7 @@ void Pool::on_dead(Worker& worker, Cause cause) {
   worker.for_each_job([&](Job& job) { left.push_back({&job, worker.begun(job)}); });
   for (auto each = left.rbegin(); each != left.rend(); ++each)
     settle_dead(*each->job, each->begun, worker.pid(), cause);
+  grant_memory();  // its share is free
   dispatch();
 }
 
@@ -178,7 +187,7 @@ bool Pool::try_again(Job& job, CauseKind cause) {
   ++facts_.retried;
   job.stop = CauseKind::kNone;
   // its place in the queue was paid for once
-  job.queue_expiry_ns = std::max(job.queue_expiry_ns, now_ns() + config_.queue_timeout_ms * kNsPerMs);
+  job.queue_expiry_ns = std::max(job.queue_expiry_ns, now_ns() + job.queue_timeout_ms * kNsPerMs);
   requeue(job);
   return true;
 }

@@ -5,8 +5,10 @@
 // and is, so that nobody waits behind it who needs no memory. Its clock is stopped: the wait counts as being queued,
 // and is bounded by what its queue timeout has left, and by its deadline.
 #include <algorithm>
+#include <vector>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "ipc/reservation.h"
 #include "supervisor/pool.h"
 
@@ -63,6 +65,29 @@ void Pool::end_memory_wait(Job& job) {
   job.begun_ns += waited_ns;
   job.run_expiry_ns = std::min(job.begun_ns + job.run_timeout_ms * kNsPerMs, job.deadline_ns);
   if (job.slow_ns != INT64_MAX) job.slow_ns += waited_ns;
+}
+
+// All of the line leaves it before any of it hears of that: the place of one is not the next one's turn.
+void Pool::stop_waiting_for_memory() {
+  std::vector<Job*> waiting;
+  for (const auto& worker : fleet_.workers()) {
+    Job* job = worker->running();
+    if (job == nullptr || job->memory != MemoryState::kWaiting) continue;
+    end_memory_wait(*job);
+    (void)memory_.release(*job);
+    waiting.push_back(job);
+  }
+  for (Job* job : waiting) ask_to_stop(*job, CauseKind::kSupervisorStopping);
+}
+
+void Pool::warn_of_small_budget() const {
+  const std::uint64_t shares = fleet_.target() * ipc::kMemoryShareBytes;
+  if (memory_.bytes_max() == 0 || shares < memory_.bytes_max()) return;
+  log_event(LogLevel::kWarn, "memory_budget_small",
+            {{"pool", config_.name},
+             {"memory_budget_bytes", memory_.bytes_max()},
+             {"workers", fleet_.target()},
+             {"shares_bytes", shares}});
 }
 
 // Whatever it has or waits for; with its worker's death, its answer, or a request to stop.

@@ -317,6 +317,7 @@ void JobRun::clean_up(bool sensitive) noexcept {
   direct_.reset();
   outputs_.clear();
   fds_.fds.clear();
+  reservation_.end();
 }
 
 }  // namespace quern::worker

@@ -1,7 +1,9 @@
 #include "worker/memory_reservation.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 
+#include <algorithm>
 #include <string_view>
 
 #include "common/clock.h"
@@ -22,8 +24,15 @@ namespace {
 void MemoryReservation::begin(std::uint64_t position) noexcept {
   position_ = position;
   bytes_ = 0;
+  most_bytes_ = 0;
   told_ = false;
   waited_ns_ = 0;
+}
+
+// malloc keeps what was freed: pages that a job gets without a fault, and that no other process can have.
+void MemoryReservation::end() noexcept {
+  if (most_bytes_ <= ipc::kMemoryShareBytes) return;
+  if (::mallinfo2().fordblks > ipc::kMemoryShareBytes) ::malloc_trim(0);
 }
 
 void MemoryReservation::reserve(std::uint64_t bytes) {
@@ -37,6 +46,7 @@ void MemoryReservation::reserve(std::uint64_t bytes) {
   }
   told_ = of_budget;
   bytes_ = bytes;
+  most_bytes_ = std::max(most_bytes_, bytes);
 }
 
 void MemoryReservation::check(std::uint64_t bytes) const {

@@ -20,6 +20,9 @@ class MemoryReservation {
   void begin(std::uint64_t position) noexcept;
   // As sdk::Job::reserve_memory.
   void reserve(std::uint64_t bytes);
+  // The job is over and has freed what it had. Of that, the heap keeps what the next job of this size would take from
+  // the kernel again, and gives back the rest: before the answer is published, with which the reservation ends.
+  void end() noexcept;
   // How long the job has waited in reserve().
   [[nodiscard]] std::int64_t waited_ns() const noexcept { return waited_ns_; }
 
@@ -31,7 +34,8 @@ class MemoryReservation {
   ipc::MemoryAsker asker_;
   std::uint64_t memory_bytes_max_;
   std::uint64_t position_ = 0;
-  std::uint64_t bytes_ = 0;  // reserved
+  std::uint64_t bytes_ = 0;       // reserved
+  std::uint64_t most_bytes_ = 0;  // in this job
   bool told_ = false;        // the supervisor knows of some of it
   std::int64_t waited_ns_ = 0;
 };

@@ -320,7 +320,7 @@ TEST(Memory, WaitingForItIsBoundedByTheQueueTimeoutAndTheDeadline) {
   EXPECT_EQ(server.pool().at("deaths").as_object().size(), 0U);
 }
 
-// With one worker, and jobs so short that it is given many at once.
+// Jobs so short that a worker is given many at once.
 TEST(Memory, WhatWaitsBehindAJobThatWaitsGoesToOtherWorkers) {
   const Server server(memory_pool());
   client::Client client = server.connect();
@@ -340,6 +340,57 @@ TEST(Memory, WhatWaitsBehindAJobThatWaitsGoesToOtherWorkers) {
   EXPECT_TRUE(comes_to_hold(server, kMost, 2)) << "the jobs that wait had two of the three other workers";
   holder.cancel();
   for (auto& job : waiting) EXPECT_TRUE(job.get());
+}
+
+// Idle workers look for more than the fullest ring, which may hold nothing but what was taken back.
+TEST(Memory, WhatWaitsBehindALongJobIsTakenFromItByIdleWorkers) {
+  const Server server(memory_pool());
+  client::Client client = server.connect();
+  auto holder = client.submit(reserve(kMost, kForLong));
+  ASSERT_TRUE(comes_to_hold(server, kMost, 0));
+  for (int i = 0; i < 200; ++i) ASSERT_TRUE(client.run({.kind = "debug.noop"}));
+  auto waiting = client.submit(reserve(kMost));
+  auto sleeper = client.submit({.kind = "debug.sleep", .params_json = R"({"ms":600000})"});
+  std::vector<client::PendingJob> jobs;
+  for (int i = 0; i < 100; ++i) jobs.push_back(client.submit({.kind = "debug.noop"}));
+  for (auto& job : jobs) {
+    const auto result = job.get();  // not after the queue timeout
+    EXPECT_TRUE(result) << to_string(result.error());
+  }
+  sleeper.cancel();
+  holder.cancel();
+  EXPECT_TRUE(waiting.get());
+}
+
+TEST(Memory, OfWorkersThatLeaveGoesToTheNext) {
+  const Server server(memory_pool());
+  client::Client client = server.connect();
+  ASSERT_TRUE(server.operate(wire::AdminOp::kResize, "debug", 6));
+  ASSERT_TRUE(eventually([&] { return server.pool().at("workers").as_array().size() == 6; }));
+  auto holder = client.submit(reserve(100 * kMiB, kForLong));
+  ASSERT_TRUE(comes_to_hold(server, 100 * kMiB, 0));
+  auto waiting = client.submit(reserve(100 * kMiB, 0));  // twice 100, and 16 for each of the four others: 264
+  ASSERT_TRUE(comes_to_hold(server, 100 * kMiB, 1));
+  ASSERT_TRUE(server.operate(wire::AdminOp::kResize, "debug", 2));
+  EXPECT_TRUE(waiting.get());
+  holder.cancel();
+}
+
+TEST(Memory, ARetryWaitsForItNoLongerThanTheJobsOwnQueueTimeout) {
+  const Server server(memory_pool());
+  client::Client client = server.connect();
+  auto holder = client.submit(reserve(kMost, kForLong));
+  ASSERT_TRUE(comes_to_hold(server, kMost, 0));
+  Job job = reserve(kMost);
+  job.options.queue_timeout_ms = 1000;
+  job.options.attempts = 2;
+  auto waiting = client.submit(std::move(job));
+  ASSERT_TRUE(comes_to_hold(server, kMost, 1));
+  ASSERT_EQ(::kill(workers_of(server, true).at(0), SIGKILL), 0);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(waiting.get().error().code, ErrorCode::kTimeout);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30)) << "the pool's timeout is 60 s";
+  holder.cancel();
 }
 
 TEST(Memory, AResizeAndARestartLoseNoJobThatWaits) {
@@ -368,10 +419,14 @@ TEST(Memory, AServerThatStopsDoesNotWaitForThoseWhoWait) {
   client::Client client = server.connect();
   auto holder = client.submit(reserve(kMost, 500));
   ASSERT_TRUE(comes_to_hold(server, kMost, 0));
+  // the second would fit beside the holder, once the first has left the line
   auto waiting = client.submit(reserve(kMost));
   ASSERT_TRUE(comes_to_hold(server, kMost, 1));
+  auto next = client.submit(reserve(20 * kMiB, kForLong));
+  ASSERT_TRUE(comes_to_hold(server, kMost, 2));
   server.signal(SIGTERM);
   EXPECT_EQ(waiting.get().error().code, ErrorCode::kShuttingDown);
+  EXPECT_EQ(next.get().error().code, ErrorCode::kShuttingDown);
   EXPECT_TRUE(holder.get()) << "it runs to its end";
   EXPECT_EQ(server.wait(), 0);
 }
