@@ -9,8 +9,6 @@
 
 #include <array>
 #include <chrono>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 
@@ -21,13 +19,10 @@
 namespace quern::bench {
 
 BenchServer::BenchServer(std::string_view config) {
-  std::string pattern = (std::filesystem::temp_directory_path() / "quern-bench.XXXXXX").string();
-  if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp");
-  directory_ = pattern;
-  const std::string path = directory_ + "/quern.toml";
+  const std::string path = scratch_.path("quern.toml");
   std::ofstream(path) << "[log]\nlevel = 'error'\n" << config;
   std::string program = QUERND;
-  std::string words[] = {"--config", path, "--runtime-dir", directory_};
+  std::string words[] = {"--config", path, "--runtime-dir", scratch_.directory()};
   char* argv[] = {program.data(), words[0].data(), words[1].data(), words[2].data(), words[3].data(), nullptr};
   if (::posix_spawn(&pid_, QUERND, nullptr, nullptr, argv, environ) != 0)
     throw std::runtime_error("can't start quernd");
@@ -37,7 +32,6 @@ BenchServer::BenchServer(std::string_view config) {
 BenchServer::~BenchServer() {
   ::kill(pid_, SIGTERM);
   ::waitpid(pid_, nullptr, 0);
-  std::filesystem::remove_all(directory_);
 }
 
 PlainClient::PlainClient(const std::string& socket_path) : socket_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "bench/scratch.h"
 #include "common/unique_fd.h"
 #include "ipc/wire.h"
 
@@ -19,11 +20,11 @@ class BenchServer {
   ~BenchServer();
   BenchServer(const BenchServer&) = delete;
   BenchServer& operator=(const BenchServer&) = delete;
-  [[nodiscard]] std::string socket_path() const { return directory_ + "/quern.sock"; }
-  [[nodiscard]] std::string admin_path() const { return directory_ + "/admin.sock"; }
+  [[nodiscard]] std::string socket_path() const { return scratch_.path("quern.sock"); }
+  [[nodiscard]] std::string admin_path() const { return scratch_.path("admin.sock"); }
 
  private:
-  std::string directory_;
+  Scratch scratch_;
   pid_t pid_ = -1;
 };
 
