@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <sys/resource.h>
 
+#include <chrono>
 #include <random>
 
 #include "tests/unit/jobs/pictures.h"
@@ -158,10 +159,52 @@ TEST(Jpeg, IsShrunkWhileItIsDecoded) {
   }
 }
 
+TEST(Webp, IsShrunkWhileItIsDecodedUnlessItIsTransparent) {
+  const sdk::FakeJob job(kNothing);
+  const File file = file_of(gradient(801, 400), Format::kWebp);
+  ASSERT_TRUE(read_header(file).shrinkable);
+  for (const std::uint32_t shrink : {1U, 2U, 4U, 8U}) {
+    for (const bool yuv : {false, true}) {
+      const Frame frame = open_decoder(file, FailOn::kWarning, job)->next({.shrink = shrink, .yuv_welcome = yuv});
+      EXPECT_EQ(size_of(frame.picture),
+                cv::Size(static_cast<int>((801 + shrink - 1) / shrink), static_cast<int>((400 + shrink - 1) / shrink)));
+      EXPECT_EQ(frame.whole, cv::Size2d(size_of(frame.picture)));
+    }
+  }
+  EXPECT_FALSE(read_header(file_of(with_alpha_of(gradient(80, 40), 100), Format::kWebp)).shrinkable);
+}
+
+// libjpeg's own list of them would be walked for each: these took half a minute.
+TEST(Jpeg, ManyMarkersAreReadInNoTime) {
+  File file = file_of(gradient(64, 48), Format::kJpeg);
+  constexpr std::size_t kMarkers = 200'000;
+  const std::byte marker[] = {std::byte{0xff}, std::byte{0xe2}, std::byte{0}, std::byte{2}};
+  File markers;
+  for (std::size_t i = 0; i < kMarkers; ++i) markers.insert(markers.end(), std::begin(marker), std::end(marker));
+  file.insert(file.begin() + 2, markers.begin(), markers.end());
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(picture_of(file).size(), cv::Size(64, 48));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+}
+
 TEST(Jpeg, TheDecodersReasonIsGiven) {
   const File file = file_of(gradient(64, 48), Format::kJpeg);
   EXPECT_STREQ(error_of([&] { (void)picture_of(std::span(file).first(file.size() / 2)); }).what(),
                "JPEG: Premature end of JPEG file");
+}
+
+// Of what is left out of a cut, nobody sees the pixels; that the file is damaged is seen.
+TEST(Jpeg, DamageBelowACutIsSeen) {
+  const File whole = file_of(gradient(400, 2000), Format::kJpeg);
+  const File cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(whole.size() * 9 / 10));
+  const auto resized = [](const File& file, const std::string& more) {
+    sdk::FakeJob job(sdk::find_kind("image.resize"), R"({"width":390,"height":100,"position":"north")" + more + "}");
+    job.add_input(file).run();
+    return picture_of(job.bytes());
+  };
+  EXPECT_EQ(resized(whole, "").size(), cv::Size(390, 100));
+  EXPECT_EQ(error_of([&] { (void)resized(cut, ""); }).code(), sdk::JobErrorCode::kBadInput);
+  EXPECT_EQ(resized(cut, R"(,"fail_on":"none")").size(), cv::Size(390, 100));
 }
 
 TEST(Jpeg, ALateEndMarkerIsNoError) {

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <lcms2.h>
 
+#include <boost/json/parse.hpp>
+
 #include "tests/unit/jobs/profiles.h"
 #include "worker/jobs/image/color.h"
 
@@ -80,6 +82,31 @@ TEST(Colour, AGreyProfilesCurveIsApplied) {
   EXPECT_NEAR(to_srgb(grey, grey_of_gamma(2.2)).at<cv::Vec3b>(0, 0)[1], 128, 2);
   EXPECT_FALSE(is_srgb(grey_of_gamma(1.0)));
   EXPECT_EQ(to_srgb(with_alpha_of(grey, 7), grey_of_gamma(1.0)).at<cv::Vec4b>(0, 0)[3], 7);
+}
+
+TEST(Colour, AGreyProfileSaysNothingOfColours) {
+  const cv::Mat brown(4, 4, CV_8UC3, cv::Scalar(200, 60, 20));
+  EXPECT_EQ(difference(processed(with_profile(brown, grey_of_gamma(1.0)), R"({"format":"png"})"), brown), 0);
+}
+
+TEST(Colour, AllKindsLookThroughTheProfile) {
+  const cv::Mat red(16, 16, CV_8UC3, cv::Scalar(200, 100, 100));
+  for (const Format format : {Format::kPng, Format::kJpeg, Format::kWebp}) {
+    FakeJob job(sdk::find_kind("image.stats"), "{}");
+    job.add_input(with_profile(red, display_p3(), format)).run();
+    const std::string_view text(reinterpret_cast<const char*>(job.bytes().data()), job.bytes().size());
+    const auto stats = boost::json::parse(text);
+    EXPECT_NEAR(stats.at("channels").at(0).at("mean").to_number<double>(), 215, 7) << name_of(format);
+  }
+}
+
+TEST(Colour, AProfilesNameIsUtf8) {
+  const cmsHPROFILE profile = cmsCreate_sRGBProfile();
+  cmsMLU* name = cmsMLUalloc(nullptr, 1);
+  cmsMLUsetWide(name, "en", "US", L"Farbprofil für Ω");
+  cmsWriteTag(profile, cmsSigProfileDescriptionTag, name);
+  cmsMLUfree(name);
+  EXPECT_EQ(profile_description(profile_bytes(profile)), "Farbprofil f\xc3\xbcr \xce\xa9");
 }
 
 TEST(Colour, InksGoThroughTheirProfile) {

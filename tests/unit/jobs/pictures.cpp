@@ -50,6 +50,16 @@ std::uint32_t crc32(std::span<const std::byte> bytes) {
   return ~crc;
 }
 
+// Right behind the start of the image.
+File with_app1(const File& jpeg, const File& data) {
+  File marker = bytes_of("\xff\xe1\0\0", 4);
+  put_big_endian(marker, 2, static_cast<std::uint32_t>(data.size() + 2), 2);
+  marker.insert(marker.end(), data.begin(), data.end());
+  File out = jpeg;
+  out.insert(out.begin() + 2, marker.begin(), marker.end());
+  return out;
+}
+
 }  // namespace
 
 cv::Mat quarters(int width, int height) {
@@ -136,15 +146,14 @@ File exif_block(int orientation, ByteOrder order) {
   return block;
 }
 
+File with_xmp(const File& jpeg, std::string_view packet) {
+  const std::string data = std::string("http://ns.adobe.com/xap/1.0/\0", 29) + std::string(packet);
+  return with_app1(jpeg, bytes_of(data.data(), data.size()));
+}
+
 File with_exif(const File& file, Format format, const File& exif) {
+  if (format == Format::kJpeg) return with_app1(file, exif);
   File out = file;
-  if (format == Format::kJpeg) {
-    File marker = bytes_of("\xff\xe1\0\0", 4);
-    put_big_endian(marker, 2, static_cast<std::uint32_t>(exif.size() + 2), 2);
-    marker.insert(marker.end(), exif.begin(), exif.end());
-    out.insert(out.begin() + 2, marker.begin(), marker.end());
-    return out;
-  }
   const File tiff(exif.begin() + 6, exif.end());  // both others store it without its prefix
   if (format == Format::kPng) {
     File chunk(8);
@@ -199,6 +208,7 @@ File jpeg_of(const cv::Mat& picture, const JpegOptions& options) {
 File png_of(int width, int height, const std::vector<std::uint8_t>& rows, const PngOptions& options) {
   spng_ctx* context = spng_ctx_new(SPNG_CTX_ENCODER);
   spng_set_option(context, SPNG_ENCODE_TO_BUFFER, 1);
+  if (options.filter) spng_set_option(context, SPNG_FILTER_CHOICE, SPNG_FILTER_CHOICE_NONE << *options.filter);
   spng_ihdr header{};
   header.width = static_cast<std::uint32_t>(width);
   header.height = static_cast<std::uint32_t>(height);

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <opencv2/core.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,6 +37,7 @@ void encode(const cv::Mat& picture, Format format, int quality, sdk::FakeJob& jo
 enum class ByteOrder { kLittle, kBig };
 [[nodiscard]] File exif_block(int orientation, ByteOrder order = ByteOrder::kLittle);
 [[nodiscard]] File with_exif(const File& file, Format format, const File& exif);
+[[nodiscard]] File with_xmp(const File& jpeg, std::string_view packet);
 
 struct JpegOptions {
   bool grey = false;
@@ -49,6 +51,7 @@ struct PngOptions {
   int bit_depth = 8;
   bool interlaced = false;
   std::vector<std::uint32_t> palette{};  // 0xrrggbbaa
+  std::optional<int> filter{};           // of all rows, 0 to 4; absent: libspng chooses
 };
 // `rows`: the bytes of all rows as PNG stores them, big-endian samples.
 [[nodiscard]] File png_of(int width, int height, const std::vector<std::uint8_t>& rows, const PngOptions& options);

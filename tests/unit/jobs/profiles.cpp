@@ -1,5 +1,7 @@
 #include "tests/unit/jobs/profiles.h"
 
+#include "worker/jobs/image/alpha.h"
+
 #include <lcms2.h>
 
 #include <algorithm>
@@ -59,7 +61,7 @@ File orange_inks() {
 File with_profile(const cv::Mat& picture, const File& icc, Format format) {
   static const sdk::Kind nothing{};
   sdk::FakeJob job(nothing);
-  EncodeOptions options{.format = format, .quality = 100};
+  EncodeOptions options{.format = format, .quality = 100, .grey = is_grey(picture)};
   options.metadata.icc = icc;
   const auto encoder = make_encoder(options, job);
   encoder->add({.picture = picture});

@@ -58,6 +58,10 @@ struct Header {
   std::uint32_t height = 0;
   int orientation = 1;  // EXIF's, 1 to 8
   bool alpha = false;   // anything may be transparent
+  // Whether DecodeOptions::shrink is followed: by JPEGs in their DCT, by still opaque WebPs as an average. (libwebp
+  // would average the colour of invisible pixels, too.)
+  bool shrinkable = false;
+  std::uint64_t scratch_bytes = 0;  // that decoding takes beside the picture, where the file decides about it
   // The rest is for image.info and for deciding how to write.
   ColorSpace space = ColorSpace::kRgb;
   int depth = 8;             // bits a channel, as stored (a palette's colours have 8)
@@ -83,12 +87,13 @@ inline constexpr std::size_t kMetadataBytesMax = 8U << 20;
 struct Frame {
   Picture picture;
   std::uint32_t delay_ms = 0;
-  // Where `picture` lies in the whole, in decoded pixels: (0, 0) unless a region was asked for.
-  cv::Point offset{};
+  // The file's whole picture, in pixels of this one, and where in it this one lies. Empty: this is the whole.
+  cv::Size2d whole{};
+  cv::Point2d offset{};
 };
 
 struct DecodeOptions {
-  // 1, 2, 4 or 8: a JPEG comes that many times smaller each way (rounded up); others know no shortcut and come whole.
+  // 1, 2, 4 or 8: what is shrinkable comes that many times smaller each way (rounded up); the rest as it is stored.
   std::uint32_t shrink = 1;
   // The caller takes a YuvPicture where the file is stored so.
   bool yuv_welcome = false;

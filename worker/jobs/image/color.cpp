@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/locale/encoding_utf.hpp>
 #include <cstdint>
 #include <cstdlib>
 #include <deque>
@@ -148,6 +149,12 @@ bool describes_rgb(Bytes icc) {
   return profile && cmsGetColorSpace(profile.get()) == cmsSigRgbData;
 }
 
+std::vector<std::byte> profile_to_apply(std::vector<std::byte> icc, ColorSpace space) {
+  if (space == ColorSpace::kCmyk || is_srgb(icc)) return {};
+  if (space == ColorSpace::kRgb && !describes_rgb(icc)) return {};
+  return icc;
+}
+
 cv::Mat to_srgb(const cv::Mat& picture, Bytes icc) {
   if (icc.empty()) return picture;
   const Transform& transform = transform_for(icc, pixels_of(picture));
@@ -178,9 +185,9 @@ cv::Mat rgb_of_inks(const cv::Mat& inks, Bytes icc) {
 std::string profile_description(Bytes icc) {
   const Profile profile = open_profile(icc);
   if (!profile) return {};
-  std::array<char, 256> text{};
-  cmsGetProfileInfoASCII(profile.get(), cmsInfoDescription, "en", "US", text.data(), text.size());
-  return text.data();
+  std::array<wchar_t, 256> text{};
+  cmsGetProfileInfo(profile.get(), cmsInfoDescription, "en", "US", text.data(), sizeof text);
+  return boost::locale::conv::utf_to_utf<char>(text.data());
 }
 
 }  // namespace quern::image

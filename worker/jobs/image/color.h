@@ -17,6 +17,10 @@ namespace quern::image {
 // can't be used.
 [[nodiscard]] bool is_srgb(Bytes icc);
 
+// What is needed to make sRGB of the pixels that a decoder gave: its file's profile. Empty when they are sRGB already,
+// as those of inks are, and when the profile is of another colour space than the picture.
+[[nodiscard]] std::vector<std::byte> profile_to_apply(std::vector<std::byte> icc, ColorSpace space);
+
 // Whether the profile can go with RGB pixels: those of greys and inks can't.
 [[nodiscard]] bool describes_rgb(Bytes icc);
 
@@ -27,7 +31,7 @@ namespace quern::image {
 // leave of white paper.
 [[nodiscard]] cv::Mat rgb_of_inks(const cv::Mat& inks, Bytes icc);
 
-// What the profile calls itself; empty if it can't be read.
+// What the profile calls itself, in UTF-8; empty if it can't be read.
 [[nodiscard]] std::string profile_description(Bytes icc);
 
 }  // namespace quern::image

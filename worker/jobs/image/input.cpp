@@ -47,9 +47,10 @@ std::unique_ptr<Decoder> open_input(const sdk::Job& job, std::size_t part, const
 
 cv::Mat first_picture(const sdk::Job& job, std::size_t part, const InputOptions& options) {
   const auto decoder = open_input(job, part, options);
+  const Header& header = decoder->header();
+  const std::vector<std::byte> icc = profile_to_apply(decoder->metadata().icc, header.space);
   const Frame frame = reading_part(job, part, [&] { return decoder->next({}); });
-  const cv::Mat picture = to_rgb(upright(frame.picture, options.auto_orient ? decoder->header().orientation : 1));
-  return decoder->header().space == ColorSpace::kCmyk ? picture : to_srgb(picture, decoder->metadata().icc);
+  return to_srgb(to_rgb(upright(frame.picture, options.auto_orient ? header.orientation : 1)), icc);
 }
 
 std::vector<cv::Mat> first_pictures(sdk::Job& job, std::uint64_t working_bytes) {

@@ -8,13 +8,13 @@ namespace {
 // Bytes a stored pixel, while it is decoded, beside the picture itself.
 std::uint64_t decoder_bytes(const Header& header) {
   switch (header.format) {
-    case Format::kJpeg: return header.progressive ? 6 : 0;  // all coefficients, 16 bits each
-    case Format::kPng: return 0;
+    case Format::kJpeg:
+    case Format::kPng:
+    case Format::kTiff: return 0;
     case Format::kWebp:
       return header.frames > 1 ? 12 : header.lossless ? 4 : 1;  // canvases; the lossless decoder's own copy
     case Format::kGif: return 8;                                // the canvas, and the one to go back to
-    case Format::kTiff: return 8;
-    case Format::kAvif: return 12;  // planes of 16 bits, twice
+    case Format::kAvif: return 12;                              // planes of 16 bits, twice
     case Format::kBmp:
     case Format::kPlaceholder: break;
   }
@@ -36,11 +36,12 @@ std::uint64_t encoder_bytes(Format format) {
   return 4;
 }
 
-// Two decoded pixels. A decoder that shrinks gives chroma as large as luma.
+// Two decoded pixels. A JPEG that is shrunk comes with chroma as large as luma.
 std::uint64_t bytes_of_two(const Header& header, const DecodeOptions& options) {
-  const bool planes = header.format == Format::kJpeg || header.format == Format::kWebp;
-  const bool halved = planes && header.chroma_subsampling == "4:2:0" && !header.alpha && options.shrink == 1;
+  const bool planes = (header.format == Format::kJpeg && options.shrink == 1) || header.format == Format::kWebp;
+  const bool halved = planes && header.chroma_subsampling == "4:2:0" && !header.alpha;
   if (options.yuv_welcome && halved) return 3;
+  if (header.space == ColorSpace::kCmyk) return 14;  // its inks, and what they look like
   return header.alpha ? 8 : 6;
 }
 
@@ -53,7 +54,7 @@ std::uint64_t estimated_bytes(const Header& header, const DecodeOptions& options
       stored / (std::uint64_t{options.shrink} * options.shrink) + header.width + header.height;
   // a part of the file may have to be joined, or unpacked
   const std::uint64_t picture = decoded * bytes_of_two(header, options) / 2 + file_bytes;
-  const std::uint64_t decoding = picture + stored * decoder_bytes(header);
+  const std::uint64_t decoding = picture + stored * decoder_bytes(header) + header.scratch_bytes;
   std::uint64_t working = 0;
   std::uint64_t kept = 0;
   for (const OutputEstimate& output : outputs) {
@@ -71,7 +72,7 @@ std::uint64_t estimated_bytes(const Header& header, const DecodeOptions& options
 std::uint64_t estimated_bytes_of_whole(const Header& header, std::uint64_t file_bytes) {
   const std::uint64_t pixels = std::uint64_t{header.width} * header.height;
   // as stored, upright and in sRGB: two copies at a time
-  return pixels * (decoder_bytes(header) + (header.alpha ? 8 : 6)) + file_bytes;
+  return pixels * (decoder_bytes(header) + (header.alpha ? 8U : 7U)) + header.scratch_bytes + file_bytes;
 }
 
 }  // namespace quern::image

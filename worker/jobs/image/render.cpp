@@ -50,8 +50,7 @@ class Rendering {
     stored_ = {header.width, header.height};
     orientation_ = input.auto_orient ? header.orientation : 1;
     metadata_ = decoder_->metadata();
-    // a decoder makes RGB of inks, by their profile; it says nothing about the RGB
-    if (header.space == ColorSpace::kCmyk || is_srgb(metadata_.icc)) metadata_.icc.clear();
+    metadata_.icc = profile_to_apply(std::move(metadata_.icc), header.space);
   }
 
   void run() {
@@ -64,7 +63,7 @@ class Rendering {
     for (std::uint32_t i = 0; i < frames; ++i) {
       const Frame frame = reading_part(job_, 0, [&] { return decoder_->next(options); });
       job_.progress(++step, steps, "resampling");
-      render_frame(frame, options, i == 0);
+      render_frame(frame, i == 0);
       job_.progress(step += tracks_.size(), steps, "encoding");
     }
     for (Track& track : tracks_) {
@@ -138,7 +137,7 @@ class Rendering {
       options.shrink = std::min(options.shrink, shrink_on_load(stored_, plan));
       options.region |= needed_region(resize->request(), stored_, orientation_);
     }
-    if (decoder_->header().format != Format::kJpeg) options.shrink = 1;
+    if (!decoder_->header().shrinkable) options.shrink = 1;
     return options;
   }
 
@@ -190,11 +189,10 @@ class Rendering {
     job_.reserve_memory(bytes);
   }
 
-  void render_frame(const Frame& frame, const DecodeOptions& options, bool is_first) {
-    const double shrink = options.shrink;
+  void render_frame(const Frame& frame, bool is_first) {
     const Source source{.picture = frame.picture,
                         .whole = stored_,
-                        .decoded = {stored_.width / shrink, stored_.height / shrink},
+                        .decoded = frame.whole.empty() ? cv::Size2d(size_of(frame.picture)) : frame.whole,
                         .offset = frame.offset,
                         .orientation = orientation_,
                         .icc = converts_ ? Bytes(metadata_.icc) : Bytes()};

@@ -153,7 +153,7 @@ Picture resize(const Source& source, const ResizeRequest& request, std::optional
   const Plan lying = lies(source.orientation) ? image::turned(plan) : plan;
   const Kept kept = kept_of(lying, gravity);
   cv::Rect2d from = source_of(kept, lying.scaled, source.decoded);
-  from -= cv::Point2d(source.offset);
+  from -= source.offset;
   if (!source.icc.empty()) layout.reset();
   // It is turned after it was scaled, when there are fewer pixels. Turning would move an odd last pixel's chroma.
   const bool odd = kept.size.width % 2 != 0 || kept.size.height % 2 != 0;

@@ -39,10 +39,10 @@ inline constexpr std::uint32_t kOutputSideMax = 16'383;
 // A frame on its way through a resize.
 struct Source {
   Picture picture;
-  Size whole;           // as stored
-  cv::Size2d decoded;   // the whole in decoded pixels: as stored, divided by the decoder's shrink
-  cv::Point offset{};   // where `picture` lies in that
-  int orientation = 1;  // that is still to be undone
+  Size whole;            // as stored
+  cv::Size2d decoded;    // the whole in decoded pixels: smaller where the decoder shrinks
+  cv::Point2d offset{};  // where `picture` lies in that
+  int orientation = 1;   // that is still to be undone
   // What its colours mean, if they are to become sRGB's: once there are fewer of them, and before others are put
   // around.
   Bytes icc{};

@@ -10,8 +10,11 @@ namespace quern::image::jpeg {
 namespace {
 
 std::string_view subsampling_of(const jpeg_decompress_struct& codec) {
-  if (codec.num_components != 3) return {};
+  if (codec.jpeg_color_space != JCS_YCbCr || codec.num_components != 3) return {};
   const jpeg_component_info* parts = codec.comp_info;
+  const bool alike =
+      parts[1].h_samp_factor == parts[2].h_samp_factor && parts[1].v_samp_factor == parts[2].v_samp_factor;
+  if (!alike) return "other";
   const std::pair ratio(parts[0].h_samp_factor / std::max(1, parts[1].h_samp_factor),
                         parts[0].v_samp_factor / std::max(1, parts[1].v_samp_factor));
   if (ratio == std::pair(1, 1)) return "4:4:4";
@@ -29,11 +32,22 @@ double density_of(const jpeg_decompress_struct& codec) {
   return codec.density_unit == 2 ? codec.X_density * kCentimetresPerInch : 0;
 }
 
-Header header_of(const jpeg_decompress_struct& codec, Bytes exif) {
+// Of all of them, which libjpeg keeps until the last scan.
+std::uint64_t coefficient_bytes(const jpeg_decompress_struct& codec) {
+  std::uint64_t blocks = 0;
+  for (int i = 0; i < codec.num_components; ++i) {
+    blocks += std::uint64_t{codec.comp_info[i].width_in_blocks} * codec.comp_info[i].height_in_blocks;
+  }
+  return blocks * sizeof(JBLOCK);
+}
+
+Header header_of(jpeg_decompress_struct& codec, Bytes exif) {
   Header header{.format = Format::kJpeg, .width = codec.image_width, .height = codec.image_height};
   header.orientation = exif_orientation(exif);
+  header.shrinkable = true;
   header.lossless = false;
   header.progressive = codec.progressive_mode != FALSE;
+  if (jpeg_has_multiple_scans(&codec) != FALSE) header.scratch_bytes = coefficient_bytes(codec);
   header.chroma_subsampling = subsampling_of(codec);
   header.density = density_of(codec);
   if (codec.num_components == 1) header.space = ColorSpace::kGrey;
@@ -43,28 +57,31 @@ Header header_of(const jpeg_decompress_struct& codec, Bytes exif) {
 
 class JpegDecoder final : public Decoder {
  public:
-  JpegDecoder(Bytes bytes, FailOn fail_on, const sdk::Job& job)
-      : Decoder({}), bytes_(bytes), decompressor_(fail_on, job) {
-    const jpeg_decompress_struct& codec = decompressor_.read_header(bytes);
-    header_ = header_of(codec, decompressor_.exif());
+  JpegDecoder(Bytes bytes, FailOn fail_on, const sdk::Job& job) : Decoder({}), decompressor_(fail_on, job) {
+    jpeg_decompress_struct& codec = decompressor_.read_header(bytes);
+    header_ = header_of(codec, decompressor_.markers().exif());
   }
 
   [[nodiscard]] Metadata metadata() override {
     const auto copy = [](Bytes bytes) { return std::vector<std::byte>(bytes.begin(), bytes.end()); };
-    return {.icc = decompressor_.icc(), .exif = copy(decompressor_.exif()), .xmp = copy(decompressor_.xmp())};
+    return {.icc = decompressor_.markers().icc(),
+            .exif = copy(decompressor_.markers().exif()),
+            .xmp = copy(decompressor_.markers().xmp())};
   }
 
   [[nodiscard]] Frame next(const DecodeOptions& options) override {
     const bool part = !options.region.empty() && worth_cutting(options.region);
-    if (options.yuv_welcome && !part && decompressor_.is_yuv())
-      return {.picture = decompressor_.decode_yuv(options.shrink)};
-    cv::Rect region = part ? shrunken(options.region, static_cast<int>(options.shrink)) : cv::Rect();
-    if (!decompressor_.is_cmyk()) {
-      return {.picture = decompressor_.decode(options.shrink, region), .delay_ms = 0, .offset = region.tl()};
+    const double shrink = options.shrink;  // the blocks of an edge may reach beyond the picture
+    Frame frame{.picture = {}, .whole = {header().width / shrink, header().height / shrink}};
+    if (options.yuv_welcome && !part && decompressor_.is_yuv()) {
+      frame.picture = decompressor_.decode_yuv(options.shrink);
+      return frame;
     }
-    const std::vector<std::byte> icc = decompressor_.icc();  // libjpeg forgets markers with the last row
-    const cv::Mat picture = rgb_of_inks(decompressor_.decode(options.shrink, region), icc);
-    return {.picture = picture, .delay_ms = 0, .offset = region.tl()};
+    cv::Rect region = part ? shrunken(options.region, static_cast<int>(options.shrink)) : cv::Rect();
+    const cv::Mat picture = decompressor_.decode(options.shrink, region);
+    frame.picture = decompressor_.is_cmyk() ? rgb_of_inks(picture, decompressor_.markers().icc()) : picture;
+    frame.offset = region.tl();
+    return frame;
   }
 
  private:
@@ -78,7 +95,6 @@ class JpegDecoder final : public Decoder {
     return {first, last};
   }
 
-  Bytes bytes_;
   Decompressor decompressor_;
 };
 

@@ -14,21 +14,6 @@ namespace {
 // A progressive picture of a few bytes a scan can ask for thousands of passes over all its pixels;
 // encoders write about ten scans.
 constexpr int kScansMax = 100;
-constexpr int kExifMarker = JPEG_APP0 + 1;  // XMP's, too
-constexpr int kIccMarker = JPEG_APP0 + 2;
-constexpr unsigned kMarkerBytesMax = 0xffff;
-
-// A marker's data behind a prefix that says what it is.
-Bytes find_marker(const jpeg_decompress_struct& codec, int number, std::string_view prefix) {
-  for (const jpeg_marker_struct* marker = codec.marker_list; marker != nullptr; marker = marker->next) {
-    const Bytes data(reinterpret_cast<const std::byte*>(marker->data), marker->data_length);
-    if (marker->marker == number && data.size() > prefix.size() &&
-        std::memcmp(data.data(), prefix.data(), prefix.size()) == 0) {
-      return data.subspan(prefix.size());
-    }
-  }
-  return {};
-}
 
 // After jpeg_start_decompress. libjpeg may scale chroma less than luma, so that it comes less subsampled than it is
 // stored.
@@ -44,23 +29,9 @@ Decompressor::Decompressor(FailOn fail_on, const sdk::Job& job) {
   if (!try_create()) fail();
 }
 
-const jpeg_decompress_struct& Decompressor::read_header(Bytes bytes) {
-  if (codec_.global_state != 0) jpeg_abort_decompress(&codec_);
+jpeg_decompress_struct& Decompressor::read_header(Bytes bytes) {
   if (!try_read_header(bytes.data(), bytes.size())) fail();
   return codec_;
-}
-
-Bytes Decompressor::exif() const { return find_marker(codec_, kExifMarker, kExifPrefix); }
-
-Bytes Decompressor::xmp() const { return find_marker(codec_, kExifMarker, kXmpPrefix); }
-
-std::vector<std::byte> Decompressor::icc() {
-  JOCTET* data = nullptr;
-  unsigned size = 0;
-  if (!try_read_icc(&data, &size)) return {};
-  const std::unique_ptr<JOCTET, void (*)(void*)> owner(data, std::free);
-  const auto* bytes = reinterpret_cast<const std::byte*>(data);
-  return {bytes, bytes + size};
 }
 
 bool Decompressor::is_cmyk() const {
@@ -89,7 +60,8 @@ cv::Mat Decompressor::decode(std::uint32_t shrink, cv::Rect& region) {
   cv::Mat picture(region.size(), is_cmyk() ? CV_8UC4 : CV_8UC3);
   if (handler_.fail_on == FailOn::kNone) picture.setTo(cv::Scalar::all(is_cmyk() ? 255 : 0));
   const auto end = static_cast<JDIMENSION>(region.y + region.height);
-  if (!try_read_rows(picture.data, picture.step[0], end) && !partial_is_welcome()) fail();
+  std::vector<JSAMPLE> scratch(picture.step[0]);
+  if (!try_read_rows(picture.data, picture.step[0], end, scratch.data()) && !partial_is_welcome()) fail();
   if (is_cmyk() && codec_.saw_Adobe_marker == FALSE) cv::bitwise_not(picture, picture);  // Adobe stores inks inverted
   return picture;
 }
@@ -146,15 +118,9 @@ bool Decompressor::try_create() {
 bool Decompressor::try_read_header(const std::byte* data, std::size_t size) {
   if (setjmp(handler_.escape) != 0) return false;
   jpeg_mem_src(&codec_, reinterpret_cast<const unsigned char*>(data), size);
-  jpeg_save_markers(&codec_, kExifMarker, kMarkerBytesMax);
-  jpeg_save_markers(&codec_, kIccMarker, kMarkerBytesMax);
+  markers_.watch(codec_);
   (void)jpeg_read_header(&codec_, TRUE);
   return true;
-}
-
-bool Decompressor::try_read_icc(JOCTET** data, unsigned* size) {
-  if (setjmp(handler_.escape) != 0) return false;
-  return jpeg_read_icc_profile(&codec_, data, size) != FALSE;
 }
 
 bool Decompressor::try_start(std::uint32_t shrink, J_COLOR_SPACE space, bool raw) {
@@ -175,12 +141,14 @@ bool Decompressor::try_crop(JDIMENSION* left, JDIMENSION* width, JDIMENSION top)
   return true;
 }
 
-bool Decompressor::try_read_rows(unsigned char* first_row, std::size_t stride, JDIMENSION end) {
+bool Decompressor::try_read_rows(unsigned char* first_row, std::size_t stride, JDIMENSION end, JSAMPROW scratch) {
   if (setjmp(handler_.escape) != 0) return false;
   for (JSAMPROW row = first_row; codec_.output_scanline < end; row += stride)
     (void)jpeg_read_scanlines(&codec_, &row, 1);
+  // Rows that are skipped are still parsed, so that damage in them is seen; but not if the last is among them.
   if (codec_.output_scanline < codec_.output_height) {
-    (void)jpeg_skip_scanlines(&codec_, codec_.output_height - codec_.output_scanline);
+    (void)jpeg_skip_scanlines(&codec_, codec_.output_height - codec_.output_scanline - 1);
+    (void)jpeg_read_scanlines(&codec_, &scratch, 1);
   }
   (void)jpeg_finish_decompress(&codec_);  // reads up to the end marker, so that a missing one is seen
   return true;

@@ -4,11 +4,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
-#include <vector>
 
 #include "worker/jobs/image/codec.h"
 #include "worker/jobs/image/codecs/jpeg_error.h"
+#include "worker/jobs/image/codecs/jpeg_markers.h"
 
 namespace quern::image::jpeg {
 
@@ -19,13 +18,11 @@ class Decompressor {
   Decompressor& operator=(const Decompressor&) = delete;
   ~Decompressor() { jpeg_destroy_decompress(&codec_); }
 
-  // Keeps pointers into `bytes`. Before anything else, and again before each decoding but the first.
-  [[nodiscard]] const jpeg_decompress_struct& read_header(Bytes bytes);
+  // Once, before anything else. Keeps pointers into `bytes`.
+  [[nodiscard]] jpeg_decompress_struct& read_header(Bytes bytes);
 
   // After read_header.
-  [[nodiscard]] Bytes exif() const;
-  [[nodiscard]] Bytes xmp() const;
-  [[nodiscard]] std::vector<std::byte> icc();  // empty when there is none, or its pieces do not fit together
+  [[nodiscard]] const Markers& markers() const { return markers_; }
   [[nodiscard]] bool is_cmyk() const;
   // Whether luma and chroma are stored as YuvPicture has them.
   [[nodiscard]] bool is_yuv() const;
@@ -45,15 +42,15 @@ class Decompressor {
   // What must hold nothing with a destructor: libjpeg's errors leave it by longjmp. False after one.
   bool try_create();
   bool try_read_header(const std::byte* data, std::size_t size);
-  bool try_read_icc(JOCTET** data, unsigned* size);
   bool try_start(std::uint32_t shrink, J_COLOR_SPACE space, bool raw);
   bool try_crop(JDIMENSION* left, JDIMENSION* width, JDIMENSION top);
-  bool try_read_rows(unsigned char* first_row, std::size_t stride, JDIMENSION end);
+  bool try_read_rows(unsigned char* first_row, std::size_t stride, JDIMENSION end, JSAMPROW scratch);
   bool try_read_planes(const std::array<cv::Mat, 3>& planes, JSAMPROW* rows);
 
   jpeg_decompress_struct codec_{};
   jpeg_progress_mgr progress_{};
   ErrorHandler handler_{};
+  Markers markers_{};
 };
 
 }  // namespace quern::image::jpeg

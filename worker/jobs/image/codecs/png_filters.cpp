@@ -20,13 +20,6 @@ void up(const std::uint8_t* row, const std::uint8_t* above, int bytes, std::uint
 }
 
 QUERN_FOR_NEWER_CPUS
-void average(const std::uint8_t* row, const std::uint8_t* above, int bytes, int channels, std::uint8_t* __restrict to) {
-  for (int i = channels; i < bytes; ++i) {
-    to[i] = static_cast<std::uint8_t>(row[i] - (row[i - channels] + above[i]) / 2);
-  }
-}
-
-QUERN_FOR_NEWER_CPUS
 void paeth(const std::uint8_t* row, const std::uint8_t* above, int bytes, int channels, std::uint8_t* __restrict to) {
   for (int i = channels; i < bytes; ++i) {
     const auto a = static_cast<std::int16_t>(row[i - channels]);
@@ -50,9 +43,6 @@ void apply_filter(Filter filter, const std::uint8_t* row, const std::uint8_t* ab
     case Filter::kNone: std::memcpy(to, row, static_cast<std::size_t>(bytes)); return;
     case Filter::kSub: std::memcpy(to, row, static_cast<std::size_t>(first)); return sub(row, bytes, channels, to);
     case Filter::kUp: return up(row, above, bytes, to);
-    case Filter::kAverage:
-      for (int i = 0; i < first; ++i) to[i] = static_cast<std::uint8_t>(row[i] - above[i] / 2);
-      return average(row, above, bytes, channels, to);
     case Filter::kPaeth: up(row, above, first, to); return paeth(row, above, bytes, channels, to);
   }
 }

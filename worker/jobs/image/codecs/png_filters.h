@@ -7,9 +7,9 @@
 
 namespace quern::image::png {
 
-enum class Filter : std::uint8_t { kNone, kSub, kUp, kAverage, kPaeth };
-inline constexpr std::array kFilters{Filter::kNone, Filter::kSub, Filter::kUp,
-                                     Filter::kPaeth};  // that are worth trying
+// As they are numbered in a file. The average of both (3) is hardly ever the best, and not written here.
+enum class Filter : std::uint8_t { kNone = 0, kSub = 1, kUp = 2, kPaeth = 4 };
+inline constexpr std::array kFilters{Filter::kNone, Filter::kSub, Filter::kUp, Filter::kPaeth};
 
 // Writes `bytes` filtered bytes to `to`. `above` is the row before, or zeros. `channels` bytes make a pixel.
 void apply_filter(Filter filter, const std::uint8_t* row, const std::uint8_t* above, int bytes, int channels,

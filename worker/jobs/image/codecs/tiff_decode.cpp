@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <opencv2/core.hpp>
@@ -91,6 +93,7 @@ class TiffDecoder final : public Decoder {
     header_.palette_bits = palette ? layout_.bits : 0;
     header_.lossless = layout_.compression != COMPRESSION_JPEG;
     header_.density = density_of(tiff);
+    header_.scratch_bytes = scratch_bytes();
   }
 
   [[nodiscard]] Metadata metadata() override {
@@ -106,6 +109,7 @@ class TiffDecoder final : public Decoder {
 
   // The first directory's picture.
   [[nodiscard]] Frame next(const DecodeOptions& /*options*/) override {
+    check_blocks();
     cv::Mat picture = layout_.plain() ? read_plain() : read_converted();
     file_.check(sdk::JobErrorCode::kBadInput);
     return {.picture = picture};
@@ -115,6 +119,30 @@ class TiffDecoder final : public Decoder {
   [[nodiscard]] cv::Size size() const { return {static_cast<int>(header().width), static_cast<int>(header().height)}; }
 
   [[nodiscard]] std::size_t bytes_of(std::uint64_t pixels) const { return pixels * layout_.samples * layout_.bits / 8; }
+
+  [[nodiscard]] std::uint64_t pixels() const { return std::uint64_t{header().width} * header().height; }
+
+  // libtiff's buffer: a tile; or, where it converts, a strip (of each plane).
+  [[nodiscard]] std::uint64_t block_bytes() const {
+    if (!layout_.tiled && layout_.plain()) return 0;
+    const std::uint64_t planes = layout_.planar == PLANARCONFIG_SEPARATE ? layout_.samples : 1;
+    return planes * (layout_.tiled ? TIFFTileSize64(file_.handle()) : TIFFStripSize64(file_.handle()));
+  }
+
+  [[nodiscard]] std::uint64_t scratch_bytes() const {
+    constexpr std::uint64_t kConverted = 4;  // bytes a pixel, before they become the picture
+    const std::uint64_t stored = layout_.plain() ? layout_.samples : kConverted;
+    return pixels() * stored + block_bytes();
+  }
+
+  // A small picture may lie in one tile of usual size; larger ones say that somebody wants our memory.
+  void check_blocks() const {
+    constexpr std::uint64_t kUsualBytes = 8U << 20;
+    constexpr std::uint64_t kBytesAPixel = 8;
+    if (block_bytes() <= std::max(kUsualBytes, kBytesAPixel * pixels())) return;
+    throw sdk::JobError(sdk::JobErrorCode::kBadInput,
+                        fmt::format("TIFF: its {} are larger than the picture", layout_.tiled ? "tiles" : "strips"));
+  }
 
   // As stored, but for the depth.
   void put(const std::byte* from, std::uint8_t* to, std::uint32_t pixels) const {
@@ -147,7 +175,10 @@ class TiffDecoder final : public Decoder {
     if (row.size() != bytes_of(header().width)) file_.fail(sdk::JobErrorCode::kBadInput);
     for (std::uint32_t y = 0; y < header().height; ++y) {
       if (y % kRowsPerPoll == 0) job_.throw_if_cancelled();
-      if (TIFFReadScanline(file_.handle(), row.data(), y) < 0 && fail_on_ != FailOn::kNone) return;
+      if (TIFFReadScanline(file_.handle(), row.data(), y) < 0) {
+        if (fail_on_ != FailOn::kNone) return;
+        continue;  // as black as it is
+      }
       put(row.data(), stored.ptr(static_cast<int>(y)), header().width);
     }
   }
@@ -157,14 +188,10 @@ class TiffDecoder final : public Decoder {
     std::uint32_t height = 0;
     TIFFGetField(file_.handle(), TIFFTAG_TILEWIDTH, &width);
     TIFFGetField(file_.handle(), TIFFTAG_TILELENGTH, &height);
-    // a small picture may lie in one tile of usual size; what is larger was not counted on
-    constexpr std::uint64_t kTilePixels = 1U << 20;
-    const std::uint64_t pixels = std::uint64_t{width} * height;
-    if (pixels > std::max(kTilePixels, 2 * std::uint64_t{header().width} * header().height)) {
-      throw sdk::JobError(sdk::JobErrorCode::kBadInput, "TIFF: its tiles are larger than the picture");
-    }
     std::vector<std::byte> tile(static_cast<std::size_t>(TIFFTileSize(file_.handle())));
-    if (tile.empty() || tile.size() != bytes_of(pixels)) file_.fail(sdk::JobErrorCode::kBadInput);
+    if (tile.empty() || tile.size() != bytes_of(std::uint64_t{width} * height)) {
+      file_.fail(sdk::JobErrorCode::kBadInput);
+    }
     for (std::uint32_t top = 0; top < header().height; top += height) {
       for (std::uint32_t left = 0; left < header().width; left += width) {
         job_.throw_if_cancelled();

@@ -4,12 +4,29 @@
 #include <cstring>
 #include <opencv2/core.hpp>
 #include <utility>
+#include <vector>
 
 #include "worker/jobs/image/codecs/webp_animation.h"
+#include "worker/jobs/image/codecs/webp_chunks.h"
 #include "worker/jobs/image/codecs/webp_config.h"
 
 namespace quern::image::webp {
 namespace {
+
+// The file without a last chunk that is cut short, and as long as its head then says.
+std::vector<std::byte> without_cut_chunk(Bytes file) {
+  std::size_t end = file.size();
+  for (ChunkReader chunks(file); chunks.next();) {
+    if (!chunks.is_whole()) end = chunks.offset();
+  }
+  std::vector<std::byte> whole(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(end));
+  constexpr std::size_t kSizeAt = 4;  // of what follows it
+  constexpr std::size_t kSizeEnd = 8;
+  for (std::size_t i = kSizeAt; i < kSizeEnd; ++i) {
+    whole[i] = static_cast<std::byte>((whole.size() - kSizeEnd) >> (8 * (i - kSizeAt)));
+  }
+  return whole;
+}
 
 class AnimationDecoder final : public Decoder {
  public:
@@ -45,8 +62,15 @@ class AnimationDecoder final : public Decoder {
     if (WebPAnimDecoderOptionsInit(&options) == 0) other_version();
     options.color_mode = MODE_RGBA;
     options.use_threads = 0;
-    const WebPData data{.bytes = reinterpret_cast<const std::uint8_t*>(bytes_.data()), .size = bytes_.size()};
-    decoder_.reset(WebPAnimDecoderNew(&data, &options));
+    const auto open_file = [&](Bytes file) {
+      const WebPData data{.bytes = reinterpret_cast<const std::uint8_t*>(file.data()), .size = file.size()};
+      decoder_.reset(WebPAnimDecoderNew(&data, &options));
+    };
+    open_file(bytes_);
+    if (!decoder_ && fail_on_ == FailOn::kNone) {
+      mended_ = without_cut_chunk(bytes_);
+      open_file(mended_);
+    }
     if (!decoder_) throw sdk::JobError(sdk::JobErrorCode::kBadInput, "WebP: the animation is corrupt");
   }
 
@@ -54,6 +78,7 @@ class AnimationDecoder final : public Decoder {
     void operator()(WebPAnimDecoder* decoder) const noexcept { WebPAnimDecoderDelete(decoder); }
   };
   Bytes bytes_;
+  std::vector<std::byte> mended_{};
   Metadata metadata_;
   FailOn fail_on_;
   const sdk::Job& job_;

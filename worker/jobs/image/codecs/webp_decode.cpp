@@ -9,6 +9,7 @@
 #include "worker/jobs/image/codecs/exif.h"
 #include "worker/jobs/image/codecs/formats.h"
 #include "worker/jobs/image/codecs/webp_animation.h"
+#include "worker/jobs/image/codecs/webp_chunks.h"
 #include "worker/jobs/image/codecs/webp_config.h"
 
 namespace quern::image::webp {
@@ -35,6 +36,20 @@ void check(VP8StatusCode status) {
   }
 }
 
+// The frames' durations, from their chunks (ANMF). libwebp's iterator walks the frames from the first to each.
+std::vector<std::uint32_t> delays_of(Bytes file, std::uint32_t frames) {
+  constexpr std::size_t kFrameHeadBytes = 16;
+  constexpr std::size_t kDurationAt = 12;  // 24 bits
+  std::vector<std::uint32_t> delays;
+  for (ChunkReader chunks(file); delays.size() < frames && chunks.next();) {
+    const Bytes data = chunks.data();
+    if (chunks.name() != "ANMF" || data.size() < kFrameHeadBytes) continue;
+    delays.push_back(little_endian(data, kDurationAt, 3));
+  }
+  delays.resize(frames);
+  return delays;
+}
+
 // The file's chunks; the demuxer keeps pointers into `bytes`.
 class Container {
  public:
@@ -55,15 +70,6 @@ class Container {
            frame_.iterator.height == static_cast<int>(number(WEBP_FF_CANVAS_HEIGHT));
   }
   [[nodiscard]] int orientation() const { return exif_orientation(chunk("EXIF")); }
-  [[nodiscard]] std::vector<std::uint32_t> delays_ms() const {
-    std::vector<std::uint32_t> delays;
-    WebPIterator frame{};
-    for (int more = WebPDemuxGetFrame(demuxer_.get(), 1, &frame); more != 0; more = WebPDemuxNextFrame(&frame)) {
-      delays.push_back(static_cast<std::uint32_t>(frame.duration));
-    }
-    WebPDemuxReleaseIterator(&frame);
-    return delays;
-  }
   // Empty when there is none.
   [[nodiscard]] std::vector<std::byte> chunk(const char* name) const {
     WebPChunkIterator found{};
@@ -127,6 +133,43 @@ WebPDecoderConfig config_for(YuvPicture& target) {
   return config;
 }
 
+// What of a bitstream's picture is made, and how large.
+struct Extract {
+  cv::Size whole;   // as stored
+  cv::Rect region;  // of that
+  cv::Size size;
+};
+
+// The region begins where chroma has a sample, and where the smaller picture has a pixel.
+Extract extract_of(cv::Size whole, const DecodeOptions& options) {
+  const auto shrink = static_cast<int>(options.shrink);
+  const int grid = 2 * shrink;
+  Extract extract{.whole = whole, .region = {{0, 0}, whole}, .size = {}};
+  if (!options.region.empty()) {
+    const cv::Point first(options.region.x / grid * grid, options.region.y / grid * grid);
+    const cv::Point last((options.region.br().x + grid - 1) / grid * grid,
+                         (options.region.br().y + grid - 1) / grid * grid);
+    extract.region &= cv::Rect(first, last);
+  }
+  extract.size = {(extract.region.width + shrink - 1) / shrink, (extract.region.height + shrink - 1) / shrink};
+  return extract;
+}
+
+void choose(WebPDecoderConfig& config, const Extract& extract) {
+  WebPDecoderOptions& options = config.options;
+  if (extract.region.size() != extract.whole) {
+    options.use_cropping = 1;
+    options.crop_left = extract.region.x;
+    options.crop_top = extract.region.y;
+    options.crop_width = extract.region.width;
+    options.crop_height = extract.region.height;
+  }
+  if (extract.size == extract.region.size()) return;
+  options.use_scaling = 1;
+  options.scaled_width = extract.size.width;
+  options.scaled_height = extract.size.height;
+}
+
 // Decodes one bitstream, slice by slice.
 void decode_into(WebPDecoderConfig& config, Bytes bitstream, FailOn fail_on, const sdk::Job& job) {
   const std::unique_ptr<WebPIDecoder, void (*)(WebPIDecoder*)> decoder(WebPIDecode(nullptr, 0, &config), WebPIDelete);
@@ -141,7 +184,7 @@ void decode_into(WebPDecoderConfig& config, Bytes bitstream, FailOn fail_on, con
   check(status);
 }
 
-Header read_header(const Container& container) {
+Header read_header(const Container& container, Bytes file) {
   Header read{.format = Format::kWebp,
               .width = container.number(WEBP_FF_CANVAS_WIDTH),
               .height = container.number(WEBP_FF_CANVAS_HEIGHT)};
@@ -152,10 +195,11 @@ Header read_header(const Container& container) {
   read.lossless = WebPGetFeatures(stored.bytes, stored.size, &features) == VP8_STATUS_OK && features.format == 2;
   if (!read.lossless) read.chroma_subsampling = "4:2:0";
   read.frames = container.number(WEBP_FF_FRAME_COUNT);
+  read.shrinkable = read.frames == 1 && !read.alpha;
   if (read.frames > 1) {
     read.alpha = true;  // what one frame leaves open, another may
     read.loops = container.number(WEBP_FF_LOOP_COUNT);
-    read.delays_ms = container.delays_ms();
+    read.delays_ms = delays_of(file, read.frames);
   }
   return read;
 }
@@ -163,7 +207,7 @@ Header read_header(const Container& container) {
 class WebpDecoder final : public Decoder {
  public:
   WebpDecoder(Bytes bytes, FailOn fail_on, const sdk::Job& job)
-      : WebpDecoder(std::make_unique<Container>(bytes, fail_on), fail_on, job) {}
+      : WebpDecoder(bytes, std::make_unique<Container>(bytes, fail_on), fail_on, job) {}
 
   [[nodiscard]] Metadata metadata() override {
     return {.icc = container_->chunk("ICCP"), .exif = container_->chunk("EXIF"), .xmp = container_->chunk("XMP ")};
@@ -172,22 +216,43 @@ class WebpDecoder final : public Decoder {
   [[nodiscard]] Frame next(const DecodeOptions& options) override {
     const WebPIterator& frame = container_->first_frame();
     const Bytes bitstream(reinterpret_cast<const std::byte*>(frame.fragment.bytes), frame.fragment.size);
+    if (!container_->frame_fills_canvas()) return {.picture = on_canvas(frame, bitstream)};
     const cv::Size canvas(static_cast<int>(header().width), static_cast<int>(header().height));
-    if (options.yuv_welcome && !header().lossless && !header().alpha) return {.picture = decode_yuv(canvas, bitstream)};
-    cv::Mat picture(canvas, header().alpha ? CV_8UC4 : CV_8UC3);
-    if (!container_->frame_fills_canvas() || fail_on_ == FailOn::kNone) picture.setTo(cv::Scalar::all(0));
+    const Extract extract = extract_of(canvas, options);
+    const cv::Point2d scale(static_cast<double>(extract.size.width) / extract.region.width,
+                            static_cast<double>(extract.size.height) / extract.region.height);
+    Frame made{.picture = {},
+               .whole = {canvas.width * scale.x, canvas.height * scale.y},
+               .offset = {extract.region.x * scale.x, extract.region.y * scale.y}};
+    if (options.yuv_welcome && !header().lossless && !header().alpha) {
+      made.picture = decode_yuv(extract, bitstream);
+    } else {
+      cv::Mat picture(extract.size, header().alpha ? CV_8UC4 : CV_8UC3);
+      if (fail_on_ == FailOn::kNone) picture.setTo(cv::Scalar::all(0));
+      WebPDecoderConfig config = config_for(picture);
+      choose(config, extract);
+      decode_into(config, bitstream, fail_on_, job_);
+      made.picture = picture;
+    }
+    return made;
+  }
+
+ private:
+  WebpDecoder(Bytes file, std::unique_ptr<Container> container, FailOn fail_on, const sdk::Job& job)
+      : Decoder(read_header(*container, file)), container_(std::move(container)), fail_on_(fail_on), job_(job) {}
+
+  // A frame that leaves some of the canvas transparent.
+  [[nodiscard]] cv::Mat on_canvas(const WebPIterator& frame, Bytes bitstream) const {
+    cv::Mat picture(static_cast<int>(header().height), static_cast<int>(header().width), CV_8UC4, cv::Scalar::all(0));
     // the demuxer has checked that the frame lies inside of the canvas
     cv::Mat target = picture(cv::Rect(frame.x_offset, frame.y_offset, frame.width, frame.height));
     WebPDecoderConfig config = config_for(target);
     decode_into(config, bitstream, fail_on_, job_);
-    return {.picture = picture};
+    return picture;
   }
 
- private:
-  WebpDecoder(std::unique_ptr<Container> container, FailOn fail_on, const sdk::Job& job)
-      : Decoder(read_header(*container)), container_(std::move(container)), fail_on_(fail_on), job_(job) {}
-
-  [[nodiscard]] YuvPicture decode_yuv(cv::Size size, Bytes bitstream) const {
+  [[nodiscard]] YuvPicture decode_yuv(const Extract& extract, Bytes bitstream) const {
+    const cv::Size size = extract.size;
     const cv::Size halved((size.width + 1) / 2, (size.height + 1) / 2);
     YuvPicture picture{.planes = {make_plane(size), make_plane(halved), make_plane(halved)},
                        .shift_x = 1,
@@ -199,6 +264,7 @@ class WebpDecoder final : public Decoder {
       picture.planes[2].setTo(cv::Scalar(128));
     }
     WebPDecoderConfig config = config_for(picture);
+    choose(config, extract);
     decode_into(config, bitstream, fail_on_, job_);
     return picture;
   }
