@@ -43,6 +43,8 @@ TEST(ImageLab, ComesBackAsItWas) {
 
 TEST(ImageLab, WhatLiesOutsideOfSrgbIsCut) {
   EXPECT_EQ(rgb_of({.l = 200, .a = 0, .b = 0}), (Rgb{255, 255, 255}));
+  EXPECT_EQ(rgb_of({.l = 170, .a = 20, .b = 40}), (Rgb{255, 255, 255})) << "above white its tint is cut, too";
+  EXPECT_EQ(rgb_of({.l = 1e6F, .a = 1e5F, .b = -1e5F}), (Rgb{255, 255, 255}));
   EXPECT_EQ(rgb_of({.l = -50, .a = 0, .b = 0}), (Rgb{0, 0, 0}));
   EXPECT_EQ(rgb_of({.l = 50, .a = 1e6F, .b = 0})[0], 255);
 }
@@ -69,6 +71,11 @@ TEST(ImageTint, KeepsBlackWhiteAndLightness) {
 TEST(ImageModulate, WithoutAWishChangesNothing) {
   EXPECT_EQ(color_of(R"([{"op":"modulate"}])", 12, 200, 99), cv::Vec3b(12, 200, 99));
   EXPECT_EQ(color_of(R"([{"op":"modulate","hue":360}])", 12, 200, 99), cv::Vec3b(12, 200, 99));
+}
+
+TEST(ImageModulate, MakesLightColorsWhite) {
+  EXPECT_EQ(color_of(R"([{"op":"modulate","brightness":2}])", 250, 200, 150), cv::Vec3b(255, 255, 255));
+  EXPECT_EQ(color_of(R"([{"op":"modulate","lightness":60}])", 250, 200, 150), cv::Vec3b(255, 255, 255));
 }
 
 TEST(ImageModulate, WorksOnLightnessChromaAndHue) {
@@ -107,6 +114,12 @@ TEST(ImageNormalise, StretchesLightnessToAllThereIs) {
   const double from = lightness({100, 100, 100});
   const double to = lightness({150, 150, 150});
   EXPECT_NEAR(lightness(rgb_at(out, 1, 0)), (lightness({119, 119, 119}) - from) / (to - from) * 100, 0.5);
+}
+
+TEST(ImageNormalise, MakesWhatIsAboveTheRangeWhite) {
+  cv::Mat picture = greys({{60, 60, 60, 60, 100, 100, 100, 100, 100, 100}});
+  picture.at<cv::Vec3b>(0, 9) = {250, 200, 150};
+  EXPECT_EQ(rgb_at(applied(R"([{"op":"normalise","upper":80}])", picture), 9, 0), cv::Vec3b(255, 255, 255));
 }
 
 TEST(ImageNormalise, LeavesOutliersOut) {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "worker/jobs/image/kinds.h"
+#include "worker/jobs/image/operations/lab.h"
 #include "worker/jobs/image/resample.h"
 
 namespace {
@@ -29,8 +30,10 @@ sdk::Kind guarded(sdk::Kind kind) {
   return kind;
 }
 
-// One thread a worker: OpenCV must start none.
-void preload() { cv::setNumThreads(1); }
+void preload() {
+  cv::setNumThreads(1);  // a worker is one thread: OpenCV must start none
+  image::prepare_lab_tables();
+}
 
 sdk::Module describe_module() {
   sdk::Module module;

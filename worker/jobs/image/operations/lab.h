@@ -17,13 +17,13 @@ struct Lab {
 using Rgb = std::array<std::uint8_t, 3>;
 
 [[nodiscard]] Lab lab_of(Rgb color);
-// What lies outside of sRGB is cut to it, channel by channel.
+// What lies outside of sRGB is cut to it, channel by channel: a colour far above L 100 is white.
 [[nodiscard]] Rgb rgb_of(const Lab& color);
 
 // Luminance (BT.709, of linear light) as an sRGB grey of 0 to 255.
 [[nodiscard]] std::uint8_t grey_of(Rgb color);
 
-// Builds the tables; otherwise the first use does. Thread-safe.
+// Builds the tables, which the first use does otherwise: once before workers are forked, they share them.
 void prepare_lab_tables();
 
 }  // namespace quern::image

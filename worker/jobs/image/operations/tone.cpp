@@ -90,7 +90,7 @@ cv::Mat modulate(const cv::Mat& picture, const Modulation& modulation, const sdk
   const auto lightness = static_cast<float>(modulation.lightness);
   return each_color(picture, job, [=](Rgb each) {
     const Lab lab = lab_of(each);
-    return rgb_of({.l = std::clamp(lab.l * brightness + lightness, 0.0F, 100.0F),
+    return rgb_of({.l = lab.l * brightness + lightness,
                    .a = lab.a * along - lab.b * across,
                    .b = lab.a * across + lab.b * along});
   });
@@ -138,7 +138,7 @@ cv::Mat normalise(const cv::Mat& picture, LightnessRange range, const sdk::Job& 
   const float factor = 100 / (range.to - range.from);
   return each_color(picture, job, [=](Rgb each) {
     Lab lab = lab_of(each);
-    lab.l = std::clamp((lab.l - range.from) * factor, 0.0F, 100.0F);
+    lab.l = (lab.l - range.from) * factor;
     return rgb_of(lab);
   });
 }
