@@ -60,11 +60,14 @@ TEST(Plan, WithoutEnlargementNothingGrows) {
   EXPECT_EQ(scaled({100, 50}, {200, 20}, Fit::kFill, no), (Size{100, 20}));
   EXPECT_EQ(scaled({100, 50}, {200, 200}, Fit::kContain, no), (Size{100, 50}));
   EXPECT_EQ(canvas({100, 50}, {200, 200}, Fit::kContain, no), (Size{200, 200}));
+  EXPECT_EQ(canvas({257, 113}, {0, 321}, Fit::kContain, no), (Size{257, 321}))
+      << "it is padded to the side that is given";
 }
 
 TEST(Plan, WithoutReductionNothingShrinks) {
   const Scaling no{.reduce = false};
-  EXPECT_EQ(canvas({100, 50}, {50, 0}, Fit::kCover, no), (Size{100, 50}));
+  EXPECT_EQ(canvas({100, 50}, {50, 0}, Fit::kInside, no), (Size{100, 50}));
+  EXPECT_EQ(canvas({281, 229}, {0, 81}, Fit::kCover, no), (Size{281, 81})) << "it is cut to the side that is given";
   EXPECT_EQ(canvas({100, 50}, {200, 0}, Fit::kCover, no), (Size{200, 100}));
   EXPECT_EQ(canvas({100, 50}, {60, 60}, Fit::kContain, no), (Size{100, 60}));
 }
@@ -93,6 +96,8 @@ TEST(Gravity, AnOddPixelIsCutBeforeAndPaddedBehind) {
   EXPECT_EQ(offset_of(5, 0, Odd::kBefore), 3);
   EXPECT_EQ(offset_of(5, 0, Odd::kBehind), 2);
   EXPECT_EQ(offset_of(5, 1, Odd::kBefore), 5);
+  EXPECT_EQ(offset_of(-5, 0, Odd::kBefore), -2);
+  EXPECT_EQ(offset_of(-5, 0, Odd::kBehind), -3);
 }
 
 // A mark in a corner of the upright picture, found again in the stored one.

@@ -39,7 +39,8 @@ Plan make_plan(Size source, Size asked, Fit fit, Scaling scaling) {
   if (!scaling.enlarge) factors = {std::min(factors.across, 1.0), std::min(factors.down, 1.0)};
   if (!scaling.reduce) factors = {std::max(factors.across, 1.0), std::max(factors.down, 1.0)};
   const Size scaled{rounded(source.width * factors.across), rounded(source.height * factors.down)};
-  if (asked.width == 0 || asked.height == 0) return {scaled, scaled};
+  if (asked.width == 0) asked.width = scaled.width;
+  if (asked.height == 0) asked.height = scaled.height;
   switch (fit) {
     case Fit::kCover: return {scaled, {std::min(scaled.width, asked.width), std::min(scaled.height, asked.height)}};
     case Fit::kContain: return {scaled, {std::max(scaled.width, asked.width), std::max(scaled.height, asked.height)}};
@@ -77,7 +78,7 @@ Gravity as_stored(Gravity upright, int orientation) {
 std::int64_t offset_of(std::int64_t free, int gravity, Odd odd) {
   if (gravity < 0) return 0;
   if (gravity > 0) return free;
-  return odd == Odd::kBefore ? (free + 1) / 2 : free / 2;
+  return (odd == Odd::kBefore ? free + 1 : free) >> 1;  // also of less than 0, to the left
 }
 
 }  // namespace quern::image

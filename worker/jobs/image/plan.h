@@ -36,7 +36,8 @@ struct Scaling {
   bool reduce = true;
 };
 
-// Either side of `asked` may be 0: it follows from the other (stays as it is, with kFill). Both 0: nothing is scaled.
+// Either side of `asked` may be 0: it is what the picture has after it was scaled by the other (as it is, with kFill).
+// Both 0: nothing is scaled.
 [[nodiscard]] Plan make_plan(Size source, Size asked, Fit fit, Scaling scaling = {});
 
 // The same for the picture lying on its side.
@@ -55,8 +56,8 @@ struct Gravity {
 // As an upright picture's gravity looks to who works on it as it is stored, with EXIF orientation `orientation`.
 [[nodiscard]] Gravity as_stored(Gravity upright, int orientation);
 
-// How far from its beginning, of `free` pixels. An odd pixel more is cut before the middle, and padded behind it, as in
-// sharp.
+// How far from its beginning, of `free` pixels; less than 0 of them where it is the larger one. An odd pixel more is
+// cut before the middle, and padded behind it, as in sharp.
 enum class Odd { kBefore, kBehind };
 [[nodiscard]] std::int64_t offset_of(std::int64_t free, int gravity, Odd odd);
 
