@@ -34,6 +34,50 @@ TEST(ImageBlur, OfAnEdgeIsTheErrorFunction) {
   }
 }
 
+// Weights of a row's pixels for pixel x, the outermost ones gone on for ever.
+std::vector<double> gaussian_weights(int length, int x, double sigma) {
+  std::vector<double> weights(static_cast<std::size_t>(length));
+  const int reach = static_cast<int>(5 * sigma);
+  double sum = 0;
+  for (int i = -reach; i <= reach; ++i) sum += std::exp(-i * i / (2 * sigma * sigma));
+  for (int i = -reach; i <= reach; ++i) {
+    weights[static_cast<std::size_t>(std::clamp(x + i, 0, length - 1))] += std::exp(-i * i / (2 * sigma * sigma)) / sum;
+  }
+  return weights;
+}
+
+cv::Mat exactly_blurred(const cv::Mat& picture, double sigma) {
+  const auto matrix = [sigma](int length) {
+    cv::Mat out(length, length, CV_64F);
+    for (int x = 0; x < length; ++x) cv::Mat(gaussian_weights(length, x, sigma), true).reshape(1, 1).copyTo(out.row(x));
+    return out;
+  };
+  cv::Mat red;
+  cv::extractChannel(picture, red, 0);
+  red.convertTo(red, CV_64F);
+  return matrix(picture.rows) * red * matrix(picture.cols).t();
+}
+
+TEST(ImageBlur, SeesTheOutermostPixelsGoOnHoweverWide) {
+  cv::Mat framed = one_color(160, 120, {255, 255, 255});
+  framed(cv::Rect(1, 1, 158, 118)).setTo(cv::Scalar::all(20));
+  cv::Mat noise(23, 9, CV_8UC1);
+  cv::randu(noise, 0, 256);
+  cv::merge(std::vector{noise, noise, noise}, noise);
+  for (const cv::Mat& picture : {framed, noise, greys({{0, 255}}), greys({{7}})}) {
+    for (const double sigma : {9.9, 10.1, 17.0, 30.0, 100.0, 1000.0}) {
+      const cv::Mat out = applied(R"([{"op":"blur","sigma":)" + std::to_string(sigma) + "}]", picture);
+      const cv::Mat exact = exactly_blurred(picture, sigma);
+      double most = 0;
+      for (int y = 0; y < out.rows; ++y) {
+        for (int x = 0; x < out.cols; ++x)
+          most = std::max(most, std::abs(rgb_at(out, x, y)[0] - exact.at<double>(y, x)));
+      }
+      EXPECT_LE(most, 2.55) << "sigma " << sigma << " of " << picture.size();
+    }
+  }
+}
+
 TEST(ImageBlur, OfOneColorIsThatColorHoweverWide) {
   for (const char* sigma : {"0.3", "9.99", "10.5", "1000"}) {
     const cv::Mat out =
@@ -121,6 +165,27 @@ TEST(ImageConvolve, WeighsNeighbours) {
   EXPECT_EQ(convolved(R"("width":3,"height":1,"kernel":[-1,0,1],"offset":100)"), (Rows{{110, 120, 110}}))
       << "a sum of 0 divides nothing";
   EXPECT_EQ(convolved(R"("width":1,"height":1,"kernel":[1000],"scale":1,"offset":-9999)"), (Rows{{1, 255, 255}}));
+}
+
+TEST(ImageConvolve, DividesByTheSumOrAtLeastByOne) {
+  const auto convolved = [&](const char* rest) {
+    return reds(applied(R"([{"op":"convolve","width":1,"height":1,)" + std::string(rest) + "}]", greys({{10, 20}})));
+  };
+  EXPECT_EQ(convolved(R"("kernel":[4])"), (Rows{{10, 20}}));
+  EXPECT_EQ(convolved(R"("kernel":[0.5])"), (Rows{{5, 10}}));
+  EXPECT_EQ(convolved(R"("kernel":[-2])"), (Rows{{0, 0}}));
+  EXPECT_EQ(convolved(R"("kernel":[-2],"scale":-4)"), (Rows{{5, 10}})) << "as asked";
+  EXPECT_EQ(convolved(R"("kernel":[0.5],"scale":0.25)"), (Rows{{20, 40}}));
+}
+
+TEST(ImageConvolve, KeepsColorsWhereAlphaEnds) {
+  const cv::Scalar color(100, 150, 200);
+  for (const char* op :
+       {R"("op":"sharpen")", R"("op":"convolve","width":3,"height":3,"kernel":[0,-1,0,-1,5,-1,0,-1,0])",
+        R"("op":"convolve","width":3,"height":1,"kernel":[-3,11,-3])"}) {
+    const cv::Mat out = applied("[{" + std::string(op) + "}]", one_color_of_every_alpha(color));
+    EXPECT_LE(farthest_from(color, out), 1) << op;
+  }
 }
 
 TEST(ImageConvolve, OfTransparentPictures) {

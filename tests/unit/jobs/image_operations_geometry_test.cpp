@@ -1,4 +1,6 @@
 // extract, extend, trim, rotate, flip, flop.
+#include <cmath>
+
 #include "tests/unit/jobs/operations.h"
 #include "tests/unit/jobs/pictures.h"
 #include "worker/jobs/image/operations/geometry.h"
@@ -116,8 +118,9 @@ TEST(ImageRotate, MovesPixelsAsTheyAreByQuarterTurns) {
 }
 
 TEST(ImageRotate, GrowsSoThatTheCornersFit) {
-  EXPECT_EQ(rotated_size({100, 50}, 30), cv::Size(112, 94));  // 100 cos 30 + 50 sin 30 = 111.6; 93.3
-  EXPECT_EQ(rotated_size({100, 100}, 45), cv::Size(142, 142));
+  EXPECT_EQ(rotated_size({100, 50}, 30), cv::Size(112, 93));  // 100 cos 30 + 50 sin 30 = 111.6; 93.3
+  EXPECT_EQ(rotated_size({100, 100}, 45), cv::Size(141, 141));
+  EXPECT_EQ(rotated_size({1, 1}, 45), cv::Size(1, 1));
   EXPECT_EQ(rotated_size({100, 50}, 450), cv::Size(50, 100));
 }
 
@@ -140,6 +143,36 @@ TEST(ImageRotate, OnATransparentBackgroundHasNoDarkEdge) {
   EXPECT_TRUE(shows_no_green(out));
   EXPECT_TRUE(shows_no_green(
       applied(R"([{"op":"rotate","angle":20,"background":"transparent"}])", red_beside_invisible_green(40, 40))));
+}
+
+TEST(ImageRotate, KeepsThePicturesAlphaAndFillsOnlyItsCorners) {
+  cv::Mat picture = one_color_alpha(101, 101, {255, 0, 0, 0});
+  picture(cv::Rect(40, 40, 21, 21)).setTo(cv::Scalar(255, 0, 0, 100));
+  const cv::Mat out = applied(R"([{"op":"rotate","angle":30,"background":"#00f"}])", picture);
+  EXPECT_EQ(rgba_at(out, 0, 0), cv::Vec4b(0, 0, 255, 255));
+  EXPECT_EQ(rgba_at(out, out.cols / 2, 30)[3], 0);
+  EXPECT_EQ(rgba_at(out, out.cols / 2, out.rows / 2), cv::Vec4b(255, 0, 0, 100));
+}
+
+TEST(ImageRotate, KeepsColorsWhereAlphaEnds) {
+  const cv::Scalar color(100, 150, 200);
+  for (const char* angle : {"20", "45", "133"}) {
+    const cv::Mat out = applied(R"([{"op":"rotate","background":"transparent","angle":)" + std::string(angle) + "}]",
+                                one_color_of_every_alpha(color));
+    EXPECT_LE(farthest_from(color, out), 1) << angle;
+  }
+}
+
+// Tiles of a large picture meet without a seam: a ramp stays one.
+TEST(ImageRotate, ShowsNoTiles) {
+  cv::Mat picture(700, 700, CV_8UC3);
+  for (int x = 0; x < picture.cols; ++x) picture.col(x).setTo(cv::Scalar::all(x * 255 / picture.cols));
+  const cv::Mat out = applied(R"([{"op":"rotate","angle":30}])", picture);
+  const int row = out.rows / 2;
+  for (int x = 200; x < out.cols - 200; ++x) {
+    EXPECT_NEAR(rgb_at(out, x, row)[0], (349.5 + (x - (out.cols - 1) / 2.0) * std::cos(CV_PI / 6)) * 255 / 700, 1.5)
+        << x;
+  }
 }
 
 TEST(ImageFlip, TurnsUpsideDownAndFlopLeftToRight) {

@@ -103,6 +103,28 @@ inline bool shows_no_green(const cv::Mat& picture) {
   return true;
 }
 
+// One colour with every alpha, from edges as hard as they get to ramps.
+inline cv::Mat one_color_of_every_alpha(const cv::Scalar& color) {
+  cv::Mat out(90, 120, CV_8UC4, cv::Scalar(color[0], color[1], color[2], 0));
+  for (int y = 0; y < out.rows; ++y) {
+    for (int x = 0; x < out.cols; ++x) {
+      const bool in_disc = (x - 60) * (x - 60) + (y - 45) * (y - 45) < 900;
+      const int striped = x > 100 && y % 9 < 4 ? 128 : 0;
+      out.at<cv::Vec4b>(y, x)[3] = static_cast<std::uint8_t>(x < 30 ? x * y % 256 : in_disc ? 255 : striped);
+    }
+  }
+  return out;
+}
+
+// How far the colour of any pixel that can be seen is from it.
+inline double farthest_from(const cv::Scalar& color, const cv::Mat& picture) {
+  double most = 0;
+  for (const auto& pixel : cv::Mat_<cv::Vec4b>(picture)) {
+    for (int c = 0; pixel[3] > 0 && c < 3; ++c) most = std::max(most, std::abs(pixel[c] - color[c]));
+  }
+  return most;
+}
+
 // What the list, or applying it, is refused with.
 inline sdk::JobError refused_operations(std::string_view list, const cv::Mat& picture = one_color(4, 4, {})) {
   return sdk::error_of([&] { (void)applied(list, picture); });

@@ -27,18 +27,56 @@ cv::Mat narrow_gaussian(const cv::Mat& picture, double sigma) {
   return out;
 }
 
-// Averaging squares of `reduction` pixels and interpolating between their means is a blur itself; the rest of sigma is
-// done in between, on few pixels.
-cv::Mat wide_gaussian(const cv::Mat& picture, double sigma) {
-  const double reduction = std::floor(sigma / (kNarrowSigmaMax / 2));
-  const cv::Size reduced(static_cast<int>(std::max(1.0, std::round(picture.cols / reduction))),
-                         static_cast<int>(std::max(1.0, std::round(picture.rows / reduction))));
-  cv::Mat small;
-  cv::resize(picture, small, reduced, 0, 0, cv::INTER_AREA);
+// The mean of rows y to y + n - 1, alpha premultiplied; where there are no such rows the outermost one goes on.
+cv::Mat mean_of_rows(const cv::Mat& picture, int y, int n) {
+  cv::Mat sum(1, picture.cols, CV_32FC(picture.channels()), cv::Scalar::all(0));
+  for (int i = y; i < y + n; ++i) sum += premultiplied_floats(picture.row(std::clamp(i, 0, picture.rows - 1)));
+  return sum / n;
+}
+
+// The means of squares of n pixels, and of one more on each side: what lies beyond an edge is like that for ever.
+cv::Mat means_of_squares(const cv::Mat& picture, int n, const sdk::Job& job) {
+  const cv::Size inner((picture.cols + n - 1) / n, (picture.rows + n - 1) / n);
+  cv::Mat out(inner + cv::Size(2, 2), CV_32FC(picture.channels()));
+  cv::Mat extended;
+  for (int i = 0; i < out.rows; ++i) {
+    job.throw_if_cancelled();
+    cv::copyMakeBorder(mean_of_rows(picture, (i - 1) * n, n), extended, 0, 0, n, (inner.width + 1) * n - picture.cols,
+                       cv::BORDER_REPLICATE);
+    cv::Mat row = out.row(i);
+    cv::resize(extended, row, row.size(), 0, 0, cv::INTER_AREA);
+  }
+  return out;
+}
+
+// Averaging squares of n pixels and interpolating between their means is a blur itself; the rest of sigma is done in
+// between, on few pixels.
+cv::Mat wide_gaussian(const cv::Mat& picture, double sigma, const sdk::Job& job) {
+  const int n = static_cast<int>(sigma / (kNarrowSigmaMax / 2));
   // variances add: a box's is (n^2 - 1) / 12, the interpolation's n^2 / 6
-  const double variance = sigma * sigma - (reduction * reduction - 1) / 12 - reduction * reduction / 6;
-  cv::Mat out;
-  cv::resize(narrow_gaussian(small, std::sqrt(variance) / reduction), out, picture.size(), 0, 0, cv::INTER_LINEAR);
+  const double variance = sigma * sigma - (n * n - 1) / 12.0 - n * n / 6.0;
+  const cv::Mat small = narrow_gaussian(means_of_squares(picture, n, job), std::sqrt(variance) / n);
+  const auto row_of = [&](int i) {
+    cv::Mat wide;
+    cv::resize(small.row(i), wide, {small.cols * n, 1}, 0, 0, cv::INTER_LINEAR);
+    return cv::Mat(wide.colRange(n, n + picture.cols));
+  };
+  cv::Mat out(picture.size(), picture.type());
+  int above = 0;
+  cv::Mat upper = row_of(0);
+  cv::Mat lower = row_of(1);
+  for (int y = 0; y < picture.rows; ++y) {
+    job.throw_if_cancelled();
+    const double at = (y + 0.5) / n + 0.5;  // in rows of `small`, from the middle of its first
+    if (static_cast<int>(at) != above) {
+      above = static_cast<int>(at);
+      upper = lower;
+      lower = row_of(above + 1);
+    }
+    cv::Mat line;
+    cv::addWeighted(upper, 1 - (at - above), lower, at - above, 0, line);
+    straight_of_floats(line).copyTo(out.row(y));
+  }
   return out;
 }
 
@@ -90,30 +128,16 @@ float sharpened(float lost, const SharpenOptions& options) {
 cv::Mat convolved(const cv::Mat& picture, const ConvolutionKernel& kernel) {
   cv::Mat weights(kernel.height, kernel.width, CV_64FC1);
   std::ranges::transform(kernel.weights, weights.begin<double>(), [&](double each) { return each / kernel.scale; });
-  const bool keeps_alpha = std::abs(cv::sum(weights)[0]) < 1e-9;
   cv::Mat out;
   if (picture.channels() == 3) {
     cv::filter2D(picture, out, CV_8U, weights, {-1, -1}, kernel.offset, kEdge);
     return out;
   }
-  const cv::Mat source = premultiplied(picture);
+  const cv::Mat source = premultiplied_floats(picture);
   cv::filter2D(source, out, CV_32F, weights, {-1, -1}, 0, kEdge);
-  cv::Mat result(picture.size(), CV_8UC4);
-  for (int y = 0; y < result.rows; ++y) {
-    const auto* from = out.ptr<cv::Vec4f>(y);
-    const auto* before = picture.ptr<cv::Vec4b>(y);
-    auto* to = result.ptr<cv::Vec4b>(y);
-    for (int x = 0; x < result.cols; ++x) {
-      const float alpha = keeps_alpha ? static_cast<float>(before[x][3]) * 257 : std::clamp(from[x][3], 0.0F, 65535.0F);
-      for (int c = 0; c < 3; ++c) {
-        const double color = alpha < 1 ? 0 : static_cast<double>(from[x][c]) * 255 / static_cast<double>(alpha);
-        to[x][c] = alpha < 1 ? std::uint8_t{0}
-                             : cv::saturate_cast<std::uint8_t>(std::clamp(color + kernel.offset, 0.0, 255.0));
-      }
-      to[x][3] = cv::saturate_cast<std::uint8_t>(alpha / 257);
-    }
-  }
-  return result;
+  const bool keeps_alpha = std::abs(cv::sum(weights)[0]) < 1e-9;
+  if (keeps_alpha) cv::mixChannels(std::vector{source}, std::vector{out}, {3, 3});
+  return straight_of_floats(out, static_cast<float>(kernel.offset));
 }
 
 cv::Mat sharpened_lightness(const cv::Mat& picture, const SharpenOptions& options, const sdk::Job& job) {
@@ -146,9 +170,7 @@ cv::Mat blur(const cv::Mat& picture, const sdk::Job& job) {
 }
 
 cv::Mat blur(const cv::Mat& picture, double sigma, const sdk::Job& job) {
-  if (sigma > kNarrowSigmaMax) {
-    return with_premultiplied(picture, [sigma](const cv::Mat& source) { return wide_gaussian(source, sigma); });
-  }
+  if (sigma > kNarrowSigmaMax) return wide_gaussian(picture, sigma, job);
   return filtered(picture, gaussian_reach(sigma), job,
                   [sigma](const cv::Mat& source) { return narrow_gaussian(source, sigma); });
 }
@@ -184,7 +206,7 @@ cv::Mat sharpen(const cv::Mat& picture, const SharpenOptions& options, const sdk
 }
 
 cv::Mat convolve(const cv::Mat& picture, const ConvolutionKernel& kernel, const sdk::Job& job) {
-  return in_strips(picture, kernel.height, job, [&](const cv::Mat& part) { return convolved(part, kernel); });
+  return in_strips(picture, kernel.height / 2, job, [&](const cv::Mat& part) { return convolved(part, kernel); });
 }
 
 cv::Mat dilate(const cv::Mat& picture, int width, const sdk::Job& job) {

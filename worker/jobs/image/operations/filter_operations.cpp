@@ -69,11 +69,8 @@ ConvolutionKernel kernel_of(const Arguments& arguments) {
     arguments.refuse("kernel", "must have width x height numbers");
   }
   const double sum = std::accumulate(kernel.weights.begin(), kernel.weights.end(), 0.0);
-  kernel.scale = arguments.has("scale") ? arguments.number("scale") : sum;
-  if (std::abs(kernel.scale) < 1e-9) {
-    if (arguments.has("scale")) arguments.refuse("scale", "must not be 0");
-    kernel.scale = 1;
-  }
+  kernel.scale = arguments.has("scale") ? arguments.number("scale") : std::max(1.0, sum);
+  if (std::abs(kernel.scale) < 1e-9) arguments.refuse("scale", "must not be 0");
   constexpr double kGainMax = 1e6;  // times 255 it is still an int
   const double gain = std::accumulate(kernel.weights.begin(), kernel.weights.end(), 0.0,
                                       [](double all, double each) { return all + std::abs(each); });
@@ -83,19 +80,20 @@ ConvolutionKernel kernel_of(const Arguments& arguments) {
 
 OperationKind convolve_kind() {
   constexpr double kSideMax = 101;
-  return {.spec = {.name = "convolve",
-                   .help = "Weighs each pixel's neighbours",
-                   .params = {required(whole_param("width", "of the kernel", 1, kSideMax, nullptr)),
-                              required(whole_param("height", "of the kernel", 1, kSideMax, nullptr)),
-                              required(numbers_param("kernel", "weights, row by row", 1, kSideMax * kSideMax, nullptr)),
-                              number_param("scale", "the sum is divided by it; the weights' sum when absent", -1e9, 1e9,
-                                           nullptr),
-                              number_param("offset", "is added then", -1e6, 1e6, 0)}},
-          .make = [](const Arguments& arguments) {
-            return stateless([kernel = kernel_of(arguments)](const cv::Mat& picture, Context& context) {
-              return convolve(picture, kernel, context.job);
-            });
-          }};
+  return {
+      .spec = {.name = "convolve",
+               .help = "Weighs each pixel's neighbours",
+               .params = {required(whole_param("width", "of the kernel", 1, kSideMax, nullptr)),
+                          required(whole_param("height", "of the kernel", 1, kSideMax, nullptr)),
+                          required(numbers_param("kernel", "weights, row by row", 1, kSideMax * kSideMax, nullptr)),
+                          number_param("scale", "the sum is divided by it; when absent the weights' sum, at least 1",
+                                       -1e9, 1e9, nullptr),
+                          number_param("offset", "is added then", -1e6, 1e6, 0)}},
+      .make = [](const Arguments& arguments) {
+        return stateless([kernel = kernel_of(arguments)](const cv::Mat& picture, Context& context) {
+          return convolve(picture, kernel, context.job);
+        });
+      }};
 }
 
 OperationKind morphology_kind(const char* name, const char* help,

@@ -7,7 +7,6 @@
 
 #include "worker/jobs/image/operations/channel.h"
 #include "worker/jobs/image/operations/premultiplied.h"
-#include "worker/jobs/image/operations/strips.h"
 
 namespace quern::image {
 namespace {
@@ -47,6 +46,66 @@ cv::Mat quarter_turned(const cv::Mat& picture, int degrees) {
 }
 
 bool is_quarter(double degrees) { return std::fmod(degrees, 90) == 0; }
+
+// Where a pixel of a turned picture comes from: middle to middle, in pixels' middles.
+struct BackTurn {
+  BackTurn(cv::Size from, cv::Size to, double degrees)
+      : cosine(std::cos(degrees * CV_PI / 180)),
+        sine(std::sin(degrees * CV_PI / 180)),
+        source((from.width - 1) / 2.0, (from.height - 1) / 2.0),
+        turned((to.width - 1) / 2.0, (to.height - 1) / 2.0) {}
+
+  [[nodiscard]] cv::Point2d of(double x, double y) const {
+    x -= turned.x;
+    y -= turned.y;
+    return {source.x + x * cosine + y * sine, source.y - x * sine + y * cosine};
+  }
+  // As OpenCV takes it, for a part of each.
+  [[nodiscard]] cv::Matx23d between(cv::Point part_of_turned, cv::Point part_of_source) const {
+    const cv::Point2d first = of(part_of_turned.x, part_of_turned.y);
+    return {cosine, sine, first.x - part_of_source.x, -sine, cosine, first.y - part_of_source.y};
+  }
+
+  double cosine;
+  double sine;
+  cv::Point2d source;
+  cv::Point2d turned;
+};
+
+// How much of a pixel there, along one axis, lies on a picture of this length.
+float covered(double at, int length) { return static_cast<float>(std::clamp(std::min(at + 1, length - at), 0.0, 1.0)); }
+
+// A part of the turned picture, premultiplied. Its pixels are interpolated as if the picture's edges went on for ever,
+// and laid on the background by how much of the picture they cover.
+cv::Mat turned_tile(const cv::Mat& picture, const BackTurn& back, cv::Rect tile, Color background) {
+  const cv::Vec4f under(static_cast<float>(background.r * background.a) / 255,
+                        static_cast<float>(background.g * background.a) / 255,
+                        static_cast<float>(background.b * background.a) / 255, background.a);
+  cv::Mat out(tile.size(), CV_32FC4, under);
+  std::vector<cv::Point2f> corners;
+  for (const int x : {tile.x, tile.x + tile.width}) {
+    for (const int y : {tile.y, tile.y + tile.height}) corners.emplace_back(back.of(x, y));
+  }
+  constexpr int kKernelReach = 3;
+  cv::Rect seen = cv::boundingRect(corners);
+  seen =
+      cv::Rect(seen.tl() - cv::Point(kKernelReach, kKernelReach), seen.br() + cv::Point(kKernelReach, kKernelReach)) &
+      cv::Rect({0, 0}, picture.size());
+  if (seen.empty()) return out;
+  cv::Mat turned;
+  cv::warpAffine(premultiplied_floats(ensure_alpha(picture(seen), 255)), turned, back.between(tile.tl(), seen.tl()),
+                 tile.size(), cv::INTER_CUBIC | cv::WARP_INVERSE_MAP, cv::BORDER_REPLICATE);
+  for (int y = 0; y < tile.height; ++y) {
+    const auto* from = turned.ptr<cv::Vec4f>(y);
+    auto* to = out.ptr<cv::Vec4f>(y);
+    for (int x = 0; x < tile.width; ++x) {
+      const cv::Point2d at = back.of(tile.x + x, tile.y + y);
+      const float share = covered(at.x, picture.cols) * covered(at.y, picture.rows);
+      to[x] = from[x] * share + to[x] * (1 - share);
+    }
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -108,29 +167,24 @@ cv::Size rotated_size(cv::Size size, double degrees) {
   const double angle = degrees * CV_PI / 180;
   const double cosine = std::abs(std::cos(angle));
   const double sine = std::abs(std::sin(angle));
-  constexpr double kSlack = 1e-6;  // 100.0000000001 is 100
-  return {static_cast<int>(std::ceil(size.width * cosine + size.height * sine - kSlack)),
-          static_cast<int>(std::ceil(size.width * sine + size.height * cosine - kSlack))};
+  return {cvRound(size.width * cosine + size.height * sine), cvRound(size.width * sine + size.height * cosine)};
 }
 
 cv::Mat rotate(const cv::Mat& picture, double degrees, Color background, const sdk::Job& job) {
   degrees = reduced(degrees);
   if (is_quarter(degrees)) return quarter_turned(picture, static_cast<int>(degrees));
   const cv::Size size = rotated_size(picture.size(), degrees);
-  const cv::Point2f middle(static_cast<float>(picture.cols - 1) / 2, static_cast<float>(picture.rows - 1) / 2);
-  cv::Mat turn = cv::getRotationMatrix2D(middle, -degrees, 1);
-  turn.at<double>(0, 2) += (size.width - 1) / 2.0 - middle.x;
-  turn.at<double>(1, 2) += (size.height - 1) / 2.0 - middle.y;
-  const cv::Mat source = premultiplied(ensure_alpha(picture, 255));
-  cv::Mat out(size, background.a == 255 ? CV_8UC3 : CV_8UC4);
-  const int strip = static_cast<int>(std::max<std::int64_t>(1, kStripPixels / size.width));
-  for (int y = 0; y < size.height; y += strip) {
+  const BackTurn back(picture.size(), size, degrees);
+  const bool alpha = picture.channels() == 4 || background.a != 255;
+  cv::Mat out(size, alpha ? CV_8UC4 : CV_8UC3);
+  constexpr int kTile = 256;  // floats are few, and what is seen of the picture is a square, not a band
+  for (int y = 0; y < size.height; y += kTile) {
     job.throw_if_cancelled();
-    const cv::Range rows(y, std::min(y + strip, size.height));
-    cv::Mat turned;
-    cv::warpAffine(source, turned, turn, {size.width, rows.size()}, cv::INTER_CUBIC, cv::BORDER_CONSTANT);
-    over_background(straight(turned), background).copyTo(out.rowRange(rows));
-    turn.at<double>(1, 2) -= strip;
+    for (int x = 0; x < size.width; x += kTile) {
+      const cv::Rect tile = cv::Rect(x, y, kTile, kTile) & cv::Rect({0, 0}, size);
+      const cv::Mat made = straight_of_floats(turned_tile(picture, back, tile, background));
+      (alpha ? made : remove_alpha(made)).copyTo(out(tile));
+    }
   }
   return out;
 }

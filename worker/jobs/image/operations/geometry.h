@@ -39,8 +39,9 @@ struct TrimOptions {
 // The smallest box around all that is not background; the whole picture where everything is.
 [[nodiscard]] cv::Rect trim_box(const cv::Mat& picture, const TrimOptions& options);
 
-// Clockwise, by any angle in degrees. Multiples of 90 move pixels as they are. Others are interpolated bicubically and
-// antialiased against the background; the picture grows so that its corners fit.
+// Clockwise, by any angle in degrees. Multiples of 90 move pixels as they are. Others are interpolated bicubically; the
+// picture grows so that its corners fit, and only what is new shows the background, with an antialiased edge. The
+// result has alpha if the picture has, or if the background is not opaque.
 [[nodiscard]] cv::Mat rotate(const cv::Mat& picture, double degrees, Color background, const sdk::Job& job);
 [[nodiscard]] cv::Size rotated_size(cv::Size size, double degrees);
 

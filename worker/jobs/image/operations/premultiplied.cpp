@@ -37,4 +37,48 @@ cv::Mat straight(const cv::Mat& premultiplied) {
   return out;
 }
 
+cv::Mat premultiplied_floats(const cv::Mat& straight) {
+  cv::Mat out;
+  if (straight.channels() == 3) {
+    straight.convertTo(out, CV_32F);
+    return out;
+  }
+  out.create(straight.size(), CV_32FC4);
+  for (int y = 0; y < straight.rows; ++y) {
+    const auto* from = straight.ptr<cv::Vec4b>(y);
+    auto* to = out.ptr<cv::Vec4f>(y);
+    for (int x = 0; x < straight.cols; ++x) {
+      const auto alpha = static_cast<float>(from[x][3]);
+      for (int c = 0; c < 3; ++c) to[x][c] = static_cast<float>(from[x][c]) * alpha / 255;
+      to[x][3] = alpha;
+    }
+  }
+  return out;
+}
+
+cv::Mat straight_of_floats(const cv::Mat& premultiplied, float offset) {
+  cv::Mat out;
+  if (premultiplied.channels() == 3) {
+    premultiplied.convertTo(out, CV_8U, 1, static_cast<double>(offset));
+    return out;
+  }
+  out.create(premultiplied.size(), CV_8UC4);
+  for (int y = 0; y < premultiplied.rows; ++y) {
+    const auto* from = premultiplied.ptr<cv::Vec4f>(y);
+    auto* to = out.ptr<cv::Vec4b>(y);
+    for (int x = 0; x < premultiplied.cols; ++x) {
+      const float alpha = from[x][3];
+      if (alpha < 0.5F) {
+        to[x] = {};
+        continue;
+      }
+      for (int c = 0; c < 3; ++c) {
+        to[x][c] = static_cast<std::uint8_t>(cvRound(std::clamp(from[x][c] * 255 / alpha + offset, 0.0F, 255.0F)));
+      }
+      to[x][3] = static_cast<std::uint8_t>(cvRound(std::min(alpha, 255.0F)));
+    }
+  }
+  return out;
+}
+
 }  // namespace quern::image

@@ -9,7 +9,7 @@
 
 namespace quern::image {
 
-inline constexpr std::int64_t kStripPixels = std::int64_t{1} << 20;
+inline constexpr std::int64_t kStripPixels = std::int64_t{1} << 18;
 
 // filter(part) for parts of the picture's rows, put together to what filter(picture) is. `reach`: how many rows up and
 // down a pixel depends on. The filter takes the edges of what it is given for the picture's: what it makes of rows
