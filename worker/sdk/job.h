@@ -39,7 +39,7 @@ namespace quern::sdk {
 
 // Raised when the layout of what crosses the shared-object boundary changes; the template refuses a
 // module built against another version.
-inline constexpr std::uint32_t kSdkVersion = 5;
+inline constexpr std::uint32_t kSdkVersion = 6;
 
 // ---- What a kind looks like --------------------------------------------------------------------
 
@@ -75,7 +75,8 @@ struct ParamSpec {
   bool required = false;
   std::optional<double> min{};  // inclusive; of the value, of a string's length in bytes, of a list's length
   std::optional<double> max{};
-  std::vector<std::string> choices{};  // of a string; empty: any
+  std::vector<std::string> choices{};   // of a string; empty: any
+  std::vector<std::string> synonyms{};  // of choices: taken, too, but not listed
   // Of a kList: the shapes that its objects may have. Where there are several, each object says by its string
   // member `tag` which one it is: {"op": "blur", "sigma": 2}.
   std::vector<ObjectSpec> items{};

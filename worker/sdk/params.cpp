@@ -108,8 +108,10 @@ bool in_range(const ParamSpec& spec, const json::value& value) {
 }
 
 bool is_choice(const ParamSpec& spec, const json::value& value) {
-  return spec.choices.empty() ||
-         std::ranges::find(spec.choices, std::string_view(value.get_string())) != spec.choices.end();
+  const auto has = [word = std::string_view(value.get_string())](const std::vector<std::string>& words) {
+    return std::ranges::find(words, word) != words.end();
+  };
+  return spec.choices.empty() || has(spec.choices) || has(spec.synonyms);
 }
 
 // How many letters stand differently; enough to find a typing error among a dozen names.

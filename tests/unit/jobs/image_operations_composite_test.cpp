@@ -15,10 +15,33 @@ Rows composed(const std::string& options, const cv::Mat& picture, const cv::Mat&
 TEST(ImageComposite, LiesWhereGravitySays) {
   const cv::Mat picture = one_color(4, 3, {0, 0, 0});
   const cv::Mat overlay = one_color(1, 1, {9, 9, 9});
-  EXPECT_EQ(composed("", picture, overlay), (Rows{{0, 0, 0, 0}, {0, 9, 0, 0}, {0, 0, 0, 0}}));
+  EXPECT_EQ(composed("", picture, overlay), (Rows{{0, 0, 0, 0}, {0, 0, 9, 0}, {0, 0, 0, 0}}))
+      << "an odd pixel of room is left before it, as in sharp";
   EXPECT_EQ(composed(R"(,"gravity":"southeast")", picture, overlay), (Rows{{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 9}}));
   EXPECT_EQ(composed(R"(,"gravity":"west")", picture, overlay), (Rows{{0, 0, 0, 0}, {9, 0, 0, 0}, {0, 0, 0, 0}}));
-  EXPECT_EQ(composed(R"(,"gravity":"north")", picture, overlay), (Rows{{0, 9, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}}));
+  EXPECT_EQ(composed(R"(,"gravity":"north")", picture, overlay), (Rows{{0, 0, 9, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}}));
+}
+
+TEST(ImageComposite, TakesSharpsWordsForGravity) {
+  const cv::Mat picture = one_color(4, 3, {0, 0, 0});
+  const cv::Mat overlay = one_color(1, 1, {9, 9, 9});
+  for (const auto& [sharps, ours] :
+       {std::pair("top", "north"), std::pair("right top", "northeast"), std::pair("right", "east"),
+        std::pair("right bottom", "southeast"), std::pair("bottom", "south"), std::pair("left bottom", "southwest"),
+        std::pair("left", "west"), std::pair("left top", "northwest"), std::pair("center", "centre")}) {
+    const auto at = [&](const char* word) {
+      return composed(R"(,"gravity":")" + std::string(word) + "\"", picture, overlay);
+    };
+    EXPECT_EQ(at(sharps), at(ours)) << sharps;
+    const auto position = [&](const char* word) {
+      return reds(applied(R"([{"op":"resize","width":1,"height":1,"position":")" + std::string(word) + "\"}]",
+                          greys({{1, 2}, {3, 4}})));
+    };
+    EXPECT_EQ(position(sharps), position(ours)) << sharps;
+  }
+  EXPECT_THAT(refused_operations(R"([{"op":"composite","gravity":"up"}])").what(),
+              testing::EndsWith(
+                  "one of centre, north, northeast, east, southeast, south, southwest, west, northwest (got \"up\")"));
 }
 
 TEST(ImageComposite, OrWhereItIsPutAndIsCutAtTheEdges) {
@@ -35,6 +58,11 @@ TEST(ImageComposite, IsRepeatedInStepWithItsPlace) {
   const cv::Mat overlay = greys({{1, 2}});
   EXPECT_EQ(composed(R"(,"tile":true,"left":1,"top":0)", one_color(5, 2, {}), overlay),
             (Rows{{2, 1, 2, 1, 2}, {2, 1, 2, 1, 2}}));
+  const cv::Mat three = greys({{1, 2, 3}});
+  EXPECT_EQ(composed(R"(,"tile":true,"left":1,"top":0)", one_color(5, 1, {}), three), (Rows{{3, 1, 2, 3, 1}}))
+      << "from there in both directions";
+  EXPECT_EQ(composed(R"(,"tile":true)", one_color(6, 1, {}), three), (Rows{{3, 1, 2, 3, 1, 2}}))
+      << "of a tile in the middle an odd pixel of room is left behind it, as in sharp";
 }
 
 TEST(ImageComposite, IsAsOpaqueAsItsAlphaAndTheOptionSay) {

@@ -15,7 +15,7 @@ using testing::HasSubstr;
 
 const std::vector<ParamSpec> kSpecs{
     {.name = "width", .type = ParamType::kInteger, .help = "pixels", .required = true, .min = 1, .max = 100},
-    {.name = "fit", .help = "how", .fallback = "cover", .choices = {"cover", "contain"}},
+    {.name = "fit", .help = "how", .fallback = "cover", .choices = {"cover", "contain"}, .synonyms = {"crop"}},
     {.name = "ratio", .type = ParamType::kNumber, .help = "of both", .min = 0, .max = 2},
     {.name = "loud", .type = ParamType::kBoolean, .help = "or not", .fallback = false},
     {.name = "salt", .help = "text", .max = 8},
@@ -122,6 +122,11 @@ TEST(Params, AWordThatIsNoChoiceIsToldTheChoices) {
   const auto error = refused(R"({"width": 1, "fit": "fill"})");
   EXPECT_EQ(error.field(), "fit");
   EXPECT_STREQ(error.what(), "fit must be one of cover, contain (got \"fill\")");
+}
+
+TEST(Params, ASynonymIsTakenAndNotListed) {
+  EXPECT_EQ(check(R"({"width":1,"fit":"crop"})").at("fit"), "crop");
+  EXPECT_THAT(refused(R"({"width":1,"fit":"crops"})").what(), HasSubstr("one of cover, contain (got"));
 }
 
 TEST(Params, AnUnknownNameIsToldTheNearestOne) {

@@ -17,7 +17,7 @@ OperationKind composite_kind() {
   sdk::ObjectSpec spec{.name = "composite",
                        .help = "Lays another picture on this one",
                        .params = {input_param(), choice_param("blend", "how it lies there", blend_words(), "over"),
-                                  choice_param("gravity", "where it lies", gravity_words(), "centre"),
+                                  gravity_param("gravity", "where it lies"),
                                   whole_param("left", "pixels from the left, instead", -kPlaceMax, kPlaceMax, nullptr),
                                   whole_param("top", "pixels from the top, instead", -kPlaceMax, kPlaceMax, nullptr),
                                   number_param("opacity", "times its alpha", 0, 1, 1),
@@ -32,11 +32,12 @@ OperationKind composite_kind() {
     const CompositeOptions options{.blend = blend_of(arguments.string("blend")),
                                    .opacity = arguments.number("opacity"),
                                    .tile = arguments.boolean("tile")};
+    const Odd odd = options.tile ? Odd::kBehind : Odd::kBefore;  // as in sharp
     return stateless(
         [=, input = SecondPicture(arguments)](const cv::Mat& picture, Context& context) {
           const cv::Mat& overlay = input.of(context);
           CompositeOptions placed_options = options;
-          placed_options.at = at.value_or(placed(overlay.size(), picture.size(), gravity));
+          placed_options.at = at.value_or(placed(overlay.size(), picture.size(), gravity, odd));
           return composite(picture, overlay, placed_options, context.job);
         },
         [](const Shape& before) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/json/string.hpp>
+#include <utility>
 
 namespace quern::image {
 namespace {
@@ -11,7 +13,6 @@ struct NamedGravity {
   Gravity gravity;
 };
 constexpr auto kWords = std::to_array<NamedGravity>({{"centre", {0, 0}},
-                                                     {"center", {0, 0}},
                                                      {"north", {0, -1}},
                                                      {"northeast", {1, -1}},
                                                      {"east", {1, 0}},
@@ -20,28 +21,43 @@ constexpr auto kWords = std::to_array<NamedGravity>({{"centre", {0, 0}},
                                                      {"southwest", {-1, 1}},
                                                      {"west", {-1, 0}},
                                                      {"northwest", {-1, -1}}});
+constexpr auto kSynonyms = std::to_array<NamedGravity>({{"center", {0, 0}},
+                                                        {"top", {0, -1}},
+                                                        {"right top", {1, -1}},
+                                                        {"right", {1, 0}},
+                                                        {"right bottom", {1, 1}},
+                                                        {"bottom", {0, 1}},
+                                                        {"left bottom", {-1, 1}},
+                                                        {"left", {-1, 0}},
+                                                        {"left top", {-1, -1}}});
 
-int placed(int inner, int outer, int where) {
-  const int room = outer - inner;
-  if (where == 0) return room >= 0 ? room / 2 : -((-room + 1) / 2);
-  return where < 0 ? 0 : room;
+template <class Table>
+std::vector<std::string> words_of(const Table& table) {
+  std::vector<std::string> words;
+  words.reserve(table.size());
+  for (const NamedGravity& each : table) words.emplace_back(each.word);
+  return words;
 }
 
 }  // namespace
 
+sdk::ParamSpec gravity_param(std::string name, std::string help) {
+  return {.name = std::move(name),
+          .help = std::move(help),
+          .fallback = boost::json::string(kWords.front().word),
+          .choices = words_of(kWords),
+          .synonyms = words_of(kSynonyms)};
+}
+
 Gravity gravity_of(std::string_view word) {
-  return std::ranges::find(kWords, word, &NamedGravity::word)->gravity;  // the SDK checked it
+  const auto named = std::ranges::find(kWords, word, &NamedGravity::word);
+  if (named != kWords.end()) return named->gravity;
+  return std::ranges::find(kSynonyms, word, &NamedGravity::word)->gravity;  // the SDK checked it
 }
 
-std::vector<std::string> gravity_words() {
-  std::vector<std::string> words;
-  words.reserve(kWords.size());
-  for (const NamedGravity& each : kWords) words.emplace_back(each.word);
-  return words;
-}
-
-cv::Point placed(cv::Size inner, cv::Size outer, Gravity gravity) {
-  return {placed(inner.width, outer.width, gravity.across), placed(inner.height, outer.height, gravity.down)};
+cv::Point placed(cv::Size inner, cv::Size outer, Gravity gravity, Odd odd) {
+  return {static_cast<int>(offset_of(outer.width - inner.width, gravity.across, odd)),
+          static_cast<int>(offset_of(outer.height - inner.height, gravity.down, odd))};
 }
 
 }  // namespace quern::image

@@ -4,17 +4,17 @@
 #include <opencv2/core/types.hpp>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "worker/jobs/image/plan.h"
+#include "worker/sdk/job.h"
 
 namespace quern::image {
 
-// "north", "southeast", "centre" (or "center"): the words of gravity_words().
+// A parameter that takes a gravity: "north", "southeast", "centre"; or sharp's "top", "right bottom", "center".
+[[nodiscard]] sdk::ParamSpec gravity_param(std::string name, std::string help);
 [[nodiscard]] Gravity gravity_of(std::string_view word);
-[[nodiscard]] std::vector<std::string> gravity_words();
 
-// The top left corner. Negative where the inner one is larger; an odd pixel more is left at the right and the bottom.
-[[nodiscard]] cv::Point placed(cv::Size inner, cv::Size outer, Gravity gravity);
+// The top left corner. Negative where the inner one is larger.
+[[nodiscard]] cv::Point placed(cv::Size inner, cv::Size outer, Gravity gravity, Odd odd);
 
 }  // namespace quern::image

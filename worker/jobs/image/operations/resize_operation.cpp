@@ -40,10 +40,10 @@ auto find_word(const Table& table, std::string_view word) {
   return std::ranges::find(table, word, [](const auto& each) { return each.first; });
 }
 
-std::vector<std::string> position_words() {
-  std::vector<std::string> words = gravity_words();
-  for (std::string& word : words_of(kStrategies)) words.push_back(std::move(word));
-  return words;
+sdk::ParamSpec position_param() {
+  sdk::ParamSpec spec = gravity_param("position", "what fit cover keeps, and where contain puts the picture");
+  for (std::string& word : words_of(kStrategies)) spec.choices.push_back(std::move(word));
+  return spec;
 }
 
 std::uint32_t side(const Arguments& arguments, std::string_view name) {
@@ -53,18 +53,17 @@ std::uint32_t side(const Arguments& arguments, std::string_view name) {
 }  // namespace
 
 std::vector<sdk::ParamSpec> resize_params() {
-  return {
-      whole_param("width", "pixels; follows from the other side when absent", 1, kOutputSideMax, nullptr),
-      whole_param("height", "pixels; follows from the other side when absent", 1, kOutputSideMax, nullptr),
-      choice_param("fit", "how the picture meets width x height", words_of(kFits), "cover"),
-      choice_param("position", "what fit cover keeps, and where contain puts the picture", position_words(), "centre"),
-      color_param("background",
-                  "around a contained picture, and under alpha in formats that have none; black when "
-                  "absent, or transparent around what is",
-                  nullptr),
-      choice_param("kernel", "what a pixel is made of", words_of(kKernels), "lanczos3"),
-      flag_param("without_enlargement", "never scale up", false),
-      flag_param("without_reduction", "never scale down", false)};
+  return {whole_param("width", "pixels; follows from the other side when absent", 1, kOutputSideMax, nullptr),
+          whole_param("height", "pixels; follows from the other side when absent", 1, kOutputSideMax, nullptr),
+          choice_param("fit", "how the picture meets width x height", words_of(kFits), "cover"),
+          position_param(),
+          color_param("background",
+                      "around a contained picture, and under alpha in formats that have none; black when "
+                      "absent, or transparent around what is",
+                      nullptr),
+          choice_param("kernel", "what a pixel is made of", words_of(kKernels), "lanczos3"),
+          flag_param("without_enlargement", "never scale up", false),
+          flag_param("without_reduction", "never scale down", false)};
 }
 
 sdk::ObjectSpec resize_spec() { return {.name = "resize", .help = "Scales to a size", .params = resize_params()}; }
