@@ -44,6 +44,27 @@ TEST(Colour, ItsProfileStaysWhenAsked) {
   EXPECT_EQ(open_decoder(made, FailOn::kWarning, reader)->metadata().icc, display_p3());
 }
 
+TEST(Colour, ItsProfileGoesWhenOtherColoursCome) {
+  const File wide = with_profile(cv::Mat(8, 8, CV_8UC3, cv::Scalar(200, 100, 100)), display_p3());
+  const auto keeps = [&](const std::string& operations) {
+    FakeJob job(sdk::find_kind("image.process"),
+                R"({"format":"png","keep_icc":true,"operations":[)" + operations + "]}");
+    job.add_input(wide).add_input(file_of(cv::Mat(8, 8, CV_8UC3, cv::Scalar(1, 2, 3)), Format::kPng)).run();
+    const FakeJob reader(kNothing);
+    const bool kept = !open_decoder(job.bytes(), FailOn::kWarning, reader)->metadata().icc.empty();
+    EXPECT_NEAR(picture_of(job.bytes()).ptr(0)[0], kept ? 200 : 215, 7) << operations;
+    return kept;
+  };
+  EXPECT_TRUE(keeps(R"({"op":"resize","width":20},{"op":"modulate"},{"op":"flatten"})"));
+  EXPECT_TRUE(keeps(R"({"op":"resize","width":9,"fit":"contain","background":"white"})"))
+      << "white is white everywhere";
+  EXPECT_TRUE(keeps(R"({"op":"extend","right":4,"background":"transparent"})"));
+  EXPECT_FALSE(keeps(R"({"op":"extend","right":4,"background":"red"})"));
+  EXPECT_FALSE(keeps(R"({"op":"composite","gravity":"southeast","opacity":0})"));
+  EXPECT_FALSE(keeps(R"({"op":"rotate","angle":90,"background":"#808080"})")) << "grey has a curve";
+  EXPECT_FALSE(keeps(R"({"op":"resize","width":16,"background":"blue"})"));
+}
+
 TEST(Colour, AProfileThatAResultCannotHoldIsAppliedInstead) {
   // linear 0.502 is 0.738 in sRGB
   const File grey = with_profile(cv::Mat(8, 8, CV_8UC3, cv::Scalar::all(128)), grey_of_gamma(1.0));

@@ -73,6 +73,60 @@ TEST(ImageProcess, LaysTheSecondPartOnTheFirst) {
   EXPECT_EQ(out.at<cv::Vec3b>(14, 14), cv::Vec3b(0, 0, 255));
 }
 
+TEST(ImageProcess, DecodesAnotherPartOnlyWhenAnOperationAsksForIt) {
+  File half = png(gradient(50, 50));
+  half.resize(half.size() / 2);
+  const auto run = [&](const char* op) {
+    FakeJob job(sdk::find_kind("image.process"),
+                R"({"operations":[{"op":")" + std::string(op) + R"("}],"format":"png"})");
+    job.add_input(png(gradient(50, 50))).add_input(half).run();
+  };
+  run("flip");
+  EXPECT_THAT(error_of([&] { run("composite"); }).what(), HasSubstr("input 2"));
+}
+
+// A transparent picture as a JPEG.
+cv::Vec3b under_alpha(const std::string& params) {
+  return processed(png(with_alpha_of(gradient(60, 40), 0)), params).at<cv::Vec3b>(5, 5);
+}
+
+TEST(ImageProcess, LaysWhatIsTransparentOnTheLastBackgroundThatAResizeNames) {
+  const auto of = [](const std::string& operations) {
+    return under_alpha(R"({"format":"jpeg","operations":[)" + operations + "]}");
+  };
+  EXPECT_EQ(of(R"({"op":"resize","width":30,"background":"#fff"})"), cv::Vec3b::all(255));
+  EXPECT_EQ(of(R"({"op":"flip"},{"op":"resize","width":30,"background":"#fff"})"), cv::Vec3b::all(255));
+  EXPECT_EQ(of(R"({"op":"resize","width":30,"background":"#fff"},{"op":"resize","width":20},{"op":"flop"})"),
+            cv::Vec3b::all(255));
+  EXPECT_EQ(of(R"({"op":"resize","width":30,"background":"#f00"},{"op":"resize","width":20,"background":"#fff"})"),
+            cv::Vec3b::all(255));
+  EXPECT_EQ(of(R"({"op":"resize","width":30})"), cv::Vec3b::all(0));
+}
+
+TEST(ImageProcess, TheBackgroundOfASharedResizeIsThatOfEachOutput) {
+  FakeJob job(sdk::find_kind("image.process"),
+              R"({"operations":[{"op":"resize","width":30,"background":"#fff"}],
+                  "outputs":[{"name":"a","format":"jpeg"},
+                             {"name":"b","format":"jpeg","operations":[{"op":"resize","width":20,"background":"#000"}]}]})");
+  job.add_input(png(with_alpha_of(gradient(60, 40), 0))).run();
+  EXPECT_EQ(picture_of(job.outputs[0].bytes()).at<cv::Vec3b>(5, 5), cv::Vec3b::all(255));
+  EXPECT_EQ(picture_of(job.outputs[1].bytes()).at<cv::Vec3b>(5, 5), cv::Vec3b::all(0));
+}
+
+TEST(ImageProcess, WritesOpaqueAlphaOnlyWhereItIsEnsured) {
+  FakeJob job(sdk::find_kind("image.process"),
+              R"({"outputs":[{"name":"a","format":"png","operations":[{"op":"ensure_alpha"},{"op":"flip"}]},
+                             {"name":"b","format":"avif","operations":[{"op":"ensure_alpha"}]},
+                             {"name":"c","format":"tiff","operations":[{"op":"ensure_alpha"}]},
+                             {"name":"d","format":"jpeg","operations":[{"op":"ensure_alpha"}]},
+                             {"name":"e","format":"png","operations":[{"op":"ensure_alpha"},{"op":"remove_alpha"}]},
+                             {"name":"f","format":"png"}]})");
+  job.add_input(png(with_alpha_of(gradient(60, 40), 255))).run();
+  for (const auto& output : job.outputs) {
+    EXPECT_EQ(read_header(output.bytes()).alpha, output.name() <= "c") << output.name();
+  }
+}
+
 // ---- Animations --------------------------------------------------------------------------------------
 
 std::vector<cv::Mat> moving_square() {

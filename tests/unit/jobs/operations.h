@@ -27,15 +27,16 @@ inline const sdk::Kind& operations_kind() {
 // Operations on their way through frame after frame.
 class Applied {
  public:
-  // `list`: JSON, "[{...}, ...]".
+  // `list`: JSON, "[{...}, ...]". `inputs`: the job's second part and those after it.
   explicit Applied(std::string_view list, std::vector<cv::Mat> inputs = {})
       : job(operations_kind(), R"({"operations":)" + std::string(list) + "}"),
         inputs_(std::move(inputs)),
-        operations_(make_operations(job.list("operations"), "operations")) {
-    inputs_.insert(inputs_.begin(), cv::Mat());
-  }
+        operations_(make_operations(job.list("operations"), "operations")) {}
   [[nodiscard]] cv::Mat to(const cv::Mat& picture) {
-    Context context{.job = job, .limits = limits, .inputs = inputs_};
+    Context context{.job = job,
+                    .limits = limits,
+                    .inputs = 1 + inputs_.size(),
+                    .input = [this](std::size_t part) -> const cv::Mat& { return inputs_[part - 1]; }};
     return apply_all(operations_, picture, context);
   }
 

@@ -1,6 +1,7 @@
 #include "worker/jobs/image/render.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -39,8 +40,20 @@ struct Track {
   Output& output;
   EncodeOptions options;
   std::unique_ptr<Encoder> encoder;
+  Wishes wishes{};
   Color under{};  // transparent pixels, where the format has none
 };
+
+// The last resize that names a background, anywhere on the way, names it for formats without alpha, too.
+void add_wishes(const Operations& operations, Track& track) {
+  for (const auto& operation : operations) {
+    const Wishes wishes = operation->wishes();
+    track.wishes.srgb |= wishes.srgb;
+    track.wishes.alpha |= wishes.alpha;
+    const auto* resize = dynamic_cast<const ResizeOperation*>(operation.get());
+    if (resize != nullptr) track.under = resize->request().background.value_or(track.under);
+  }
+}
 
 class Rendering {
  public:
@@ -88,9 +101,8 @@ class Rendering {
         animated = true;
       }
       Track track{.output = output, .options = std::move(options), .encoder = {}};
-      if (const ResizeOperation* resize = leading_resize(output.operations)) {
-        track.under = resize->request().background.value_or(Color{});
-      }
+      add_wishes(shared_, track);
+      add_wishes(output.operations, track);
       tracks_.push_back(std::move(track));
     }
     keep_metadata();
@@ -101,10 +113,10 @@ class Rendering {
   // and shall keep it.
   void keep_metadata() {
     const auto keeps = [](const Track& track, const char* what) { return sdk::boolean(track.output.params, what); };
-    const bool all_keep_icc =
-        describes_rgb(metadata_.icc) && std::ranges::all_of(tracks_, [&](const Track& each) {
-          return can_hold_profile(each.options.format) && (keeps(each, "keep_icc") || keeps(each, "keep_metadata"));
-        });
+    const bool all_keep_icc = describes_rgb(metadata_.icc) && std::ranges::all_of(tracks_, [&](const Track& each) {
+                                return !each.wishes.srgb && can_hold_profile(each.options.format) &&
+                                       (keeps(each, "keep_icc") || keeps(each, "keep_metadata"));
+                              });
     converts_ = !metadata_.icc.empty() && !all_keep_icc;
     if (orientation_ != 1) reset_exif_orientation(metadata_.exif);
     for (Track& track : tracks_) {
@@ -238,7 +250,7 @@ class Rendering {
 
   void encode(Track& track, Picture picture, std::uint32_t delay_ms) {
     if (auto* rgb = std::get_if<cv::Mat>(&picture)) {
-      if (track.options.frames == 1) *rgb = without_opaque_alpha(*rgb);
+      if (track.options.frames == 1 && !track.wishes.alpha) *rgb = without_opaque_alpha(*rgb);
       if (!can_be_transparent(track.options.format)) *rgb = flatten(*rgb, track.under);
       track.options.grey = track.options.frames == 1 && is_grey(*rgb);
     }
@@ -251,14 +263,17 @@ class Rendering {
     track.encoder->add({.picture = std::move(picture), .delay_ms = delay_ms});
   }
 
-  Context context_for() { return {.job = job_, .inputs = other_pictures()}; }
+  Context context_for() {
+    return {.job = job_, .inputs = job_.inputs().size(), .input = [this](std::size_t part) -> const cv::Mat& {
+              return other_picture(part);
+            }};
+  }
 
-  // Decoded when an operation first asks; each once.
-  std::span<const cv::Mat> other_pictures() {
-    if (others_.size() == job_.inputs().size()) return others_;
-    others_.resize(job_.inputs().size());
-    for (std::size_t i = 1; i < others_.size(); ++i) others_[i] = first_picture(job_, i, input_);
-    return others_;
+  // Each is decoded once.
+  const cv::Mat& other_picture(std::size_t part) {
+    const auto [other, is_new] = others_.try_emplace(part);
+    if (is_new) other->second = first_picture(job_, part, input_);
+    return other->second;
   }
 
   sdk::Job& job_;
@@ -271,7 +286,7 @@ class Rendering {
   bool converts_ = false;
   Metadata metadata_{};  // its profile is empty when the pixels are sRGB without it
   std::vector<Track> tracks_{};
-  std::vector<cv::Mat> others_{};
+  std::map<std::size_t, cv::Mat> others_{};  // by input part
 };
 
 }  // namespace

@@ -20,9 +20,10 @@ OperationKind flatten_kind() {
                    .help = "Lays the picture on a colour",
                    .params = {color_param("background", "a colour of CSS", "black")}},
           .make = [](const Arguments& arguments) {
-            return stateless([background = arguments.color("background")](const cv::Mat& picture, Context&) {
-              return over_background(picture, background);
-            });
+            const Color background = arguments.color("background");
+            return stateless(
+                [background](const cv::Mat& picture, Context&) { return over_background(picture, background); }, {},
+                wishes_of(background));
           }};
 }
 
@@ -40,7 +41,7 @@ OperationKind ensure_alpha_kind() {
           .make = [](const Arguments& arguments) {
             const auto alpha = static_cast<std::uint8_t>(std::lround(arguments.number("alpha") * 255));
             return stateless([alpha](const cv::Mat& picture, Context&) { return ensure_alpha(picture, alpha); },
-                             with_alpha);
+                             with_alpha, {.alpha = true});
           }};
 }
 
@@ -80,17 +81,19 @@ OperationKind boolean_kind() {
                    .help = "Combines each bit with another picture's",
                    .params = {input_param(), operator_param()}},
           .make = [](const Arguments& arguments) {
-            return stateless([with = bit_operator(arguments), input = SecondPicture(arguments),
-                              path = arguments.path_of("input")](const cv::Mat& picture, Context& context) {
-              const cv::Mat& other = input.of(context);
-              if (other.size() != picture.size()) {
-                throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
-                                    fmt::format("{}: that picture has {} x {} pixels, and this one {} x {}", path,
-                                                other.cols, other.rows, picture.cols, picture.rows),
-                                    path);
-              }
-              return combine_pictures(picture, other, with);
-            });
+            return stateless(
+                [with = bit_operator(arguments), input = SecondPicture(arguments), path = arguments.path_of("input")](
+                    const cv::Mat& picture, Context& context) {
+                  const cv::Mat& other = input.of(context);
+                  if (other.size() != picture.size()) {
+                    throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
+                                        fmt::format("{}: that picture has {} x {} pixels, and this one {} x {}", path,
+                                                    other.cols, other.rows, picture.cols, picture.rows),
+                                        path);
+                  }
+                  return combine_pictures(picture, other, with);
+                },
+                {}, {.srgb = true});
           }};
 }
 

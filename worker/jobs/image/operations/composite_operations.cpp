@@ -42,7 +42,8 @@ OperationKind composite_kind() {
         },
         [](const Shape& before) {
           return Shape{before.size, true};
-        });
+        },
+        {.srgb = true});
   };
   return {.spec = spec, .make = make};
 }

@@ -10,8 +10,7 @@ namespace quern::image {
 namespace {
 
 constexpr double kSideMax = 16'383;
-constexpr double kInputSideMax = 1e9;   // the sum of two is an int
-constexpr int kSourceSideMax = 32'766;  // OpenCV's transforms count pixels in 16 bits
+constexpr double kInputSideMax = 1e9;  // the sum of two is an int
 
 [[noreturn]] void refuse_at(const std::string& path, const std::string& message) {
   throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument, fmt::format("{}: {}", path, message), path);
@@ -76,7 +75,8 @@ OperationKind extend_kind() {
           return Shape{
               {before.size.width + margins.left + margins.right, before.size.height + margins.top + margins.bottom},
               before.alpha || background.a != 255};
-        });
+        },
+        with == ExtendWith::kBackground ? wishes_of(background) : Wishes{});
   };
   return {.spec = spec, .make = make};
 }
@@ -89,6 +89,7 @@ class Trim : public Operation {
     if (!box_) box_ = trim_box(picture, options_);
     return extract(picture, *box_ & cv::Rect(0, 0, picture.cols, picture.rows));
   }
+  [[nodiscard]] Wishes wishes() const override { return wishes_of(options_.background.value_or(Color{})); }
 
  private:
   TrimOptions options_;
@@ -123,12 +124,12 @@ OperationKind rotate_kind() {
         [=, path = arguments.path()](const cv::Mat& picture, Context& context) {
           const cv::Size size = rotated_size(picture.size(), angle);
           check_size(size.width, size.height, context.limits, path);
-          check_size(picture.cols, picture.rows, {.side_max = kSourceSideMax, .pixels_max = INT64_MAX}, path);
           return rotate(picture, angle, background, context.job);
         },
         [=](const Shape& before) {
           return Shape{rotated_size(before.size, angle), before.alpha || background.a != 255};
-        });
+        },
+        wishes_of(background));
   };
   return {.spec = spec, .make = make};
 }

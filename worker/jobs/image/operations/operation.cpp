@@ -19,14 +19,16 @@ constexpr std::string_view kTag = "op";
 
 class Stateless : public Operation {
  public:
-  Stateless(std::function<cv::Mat(const cv::Mat&, Context&)> apply, std::function<Shape(Shape)> after)
-      : apply_(std::move(apply)), after_(std::move(after)) {}
+  Stateless(std::function<cv::Mat(const cv::Mat&, Context&)> apply, std::function<Shape(Shape)> after, Wishes wishes)
+      : apply_(std::move(apply)), after_(std::move(after)), wishes_(wishes) {}
   cv::Mat apply(cv::Mat picture, Context& context) override { return apply_(picture, context); }
   [[nodiscard]] Shape after(const Shape& before) const override { return after_ ? after_(before) : before; }
+  [[nodiscard]] Wishes wishes() const override { return wishes_; }
 
  private:
   std::function<cv::Mat(const cv::Mat&, Context&)> apply_;
   std::function<Shape(Shape)> after_;
+  Wishes wishes_;
 };
 
 std::vector<OperationKind> make_table() {
@@ -81,8 +83,13 @@ cv::Mat apply_all(Operations& operations, cv::Mat picture, Context& context) {
 }
 
 std::unique_ptr<Operation> stateless(std::function<cv::Mat(const cv::Mat&, Context&)> apply,
-                                     std::function<Shape(Shape)> after) {
-  return std::make_unique<Stateless>(std::move(apply), std::move(after));
+                                     std::function<Shape(Shape)> after, Wishes wishes) {
+  return std::make_unique<Stateless>(std::move(apply), std::move(after), wishes);
+}
+
+Wishes wishes_of(Color color) {
+  const bool neutral = color.r == color.g && color.g == color.b && (color.r == 0 || color.r == 255);
+  return {.srgb = !neutral && color.a != 0};
 }
 
 void check_size(std::int64_t width, std::int64_t height, const Limits& limits, std::string_view field) {

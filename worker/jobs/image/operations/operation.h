@@ -18,14 +18,15 @@
 #pragma once
 
 #include <boost/json/array.hpp>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <opencv2/core/mat.hpp>
-#include <span>
 #include <string_view>
 #include <vector>
 
+#include "worker/jobs/image/picture.h"
 #include "worker/sdk/job.h"
 
 namespace quern::image {
@@ -41,15 +42,21 @@ struct Limits {
 struct Context {
   const sdk::Job& job;  // polled
   Limits limits{};
-  // The job's input parts as pictures, for operations that take a second one: [1] is the second part. [0] is never
-  // asked for.
-  std::span<const cv::Mat> inputs{};
+  std::size_t inputs = 1;  // the job's input parts
+  // Part 1, the second, or a later one as a picture: decoded when it is first asked for.
+  std::function<const cv::Mat&(std::size_t)> input{};
 };
 
 // What is known of a picture before there is one.
 struct Shape {
   cv::Size size;
   bool alpha = false;
+};
+
+// What an operation asks of the result that it is for.
+struct Wishes {
+  bool srgb = false;   // it brings in colours or pictures that are sRGB
+  bool alpha = false;  // alpha is written even if it is opaque
 };
 
 // One operation of one output. It is applied to each frame of an animation; what it decides by looking at pixels (where
@@ -67,6 +74,7 @@ class Operation {
 
   // The most that a picture of this shape can become: memory is reserved by it, before there are pixels.
   [[nodiscard]] virtual Shape after(const Shape& before) const { return before; }
+  [[nodiscard]] virtual Wishes wishes() const { return {}; }
 };
 
 using Operations = std::vector<std::unique_ptr<Operation>>;
@@ -90,7 +98,10 @@ struct OperationKind {
 
 // An operation that keeps nothing from frame to frame. Without `after`, shapes stay as they are.
 [[nodiscard]] std::unique_ptr<Operation> stateless(std::function<cv::Mat(const cv::Mat&, Context&)> apply,
-                                                   std::function<Shape(Shape)> after = {});
+                                                   std::function<Shape(Shape)> after = {}, Wishes wishes = {});
+
+// What an operation that uses this sRGB colour wishes. Black and white are the same with every profile.
+[[nodiscard]] Wishes wishes_of(Color color);
 
 // Throws kTooLarge for a picture that an operation would make larger than the limits. Asked before it is allocated.
 void check_size(std::int64_t width, std::int64_t height, const Limits& limits, std::string_view field);

@@ -21,6 +21,7 @@ class ResizeOperation final : public Operation {
   [[nodiscard]] Picture apply(const Source& source, std::optional<YuvLayout> layout, const sdk::Job& job);
   [[nodiscard]] cv::Mat apply(cv::Mat picture, Context& context) override;
   [[nodiscard]] Shape after(const Shape& before) const override;
+  [[nodiscard]] Wishes wishes() const override { return wishes_of(request_.background.value_or(Color{})); }
 
  private:
   ResizeRequest request_;

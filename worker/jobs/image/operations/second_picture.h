@@ -20,10 +20,9 @@ class SecondPicture {
       : index_(static_cast<std::size_t>(arguments.integer("input"))), path_(arguments.path_of("input")) {}
 
   [[nodiscard]] const cv::Mat& of(const Context& context) const {
-    if (index_ < context.inputs.size() && !context.inputs[index_].empty()) return context.inputs[index_];
+    if (index_ < context.inputs) return context.input(index_);
     throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
-                        fmt::format("{}: there is no input part {}; the job has {}", path_, index_,
-                                    context.inputs.empty() ? 1 : context.inputs.size()),
+                        fmt::format("{}: there is no input part {}; the job has {}", path_, index_, context.inputs),
                         path_);
   }
 

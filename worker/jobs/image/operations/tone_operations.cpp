@@ -23,9 +23,10 @@ OperationKind tint_kind() {
                    .help = "Shades of one colour",
                    .params = {required(color_param("color", "a colour of CSS", nullptr))}},
           .make = [](const Arguments& arguments) {
-            return stateless([color = arguments.color("color")](const cv::Mat& picture, Context& context) {
-              return tint(picture, color, context.job);
-            });
+            const Color color = arguments.color("color");
+            return stateless(
+                [color](const cv::Mat& picture, Context& context) { return tint(picture, color, context.job); }, {},
+                wishes_of(color));
           }};
 }
 
