@@ -116,14 +116,14 @@ TEST(ImageProcess, TheBackgroundOfASharedResizeIsThatOfEachOutput) {
 TEST(ImageProcess, WritesOpaqueAlphaOnlyWhereItIsEnsured) {
   FakeJob job(sdk::find_kind("image.process"),
               R"({"outputs":[{"name":"a","format":"png","operations":[{"op":"ensure_alpha"},{"op":"flip"}]},
-                             {"name":"b","format":"avif","operations":[{"op":"ensure_alpha"}]},
-                             {"name":"c","format":"tiff","operations":[{"op":"ensure_alpha"}]},
-                             {"name":"d","format":"jpeg","operations":[{"op":"ensure_alpha"}]},
-                             {"name":"e","format":"png","operations":[{"op":"ensure_alpha"},{"op":"remove_alpha"}]},
-                             {"name":"f","format":"png"}]})");
+                             {"name":"b","format":"tiff","operations":[{"op":"ensure_alpha"}]},
+                             {"name":"c","format":"jpeg","operations":[{"op":"ensure_alpha"}]},
+                             {"name":"d","format":"png","operations":[{"op":"ensure_alpha"},{"op":"remove_alpha"}]},
+                             {"name":"e","format":"png"}]})");
   job.add_input(png(with_alpha_of(gradient(60, 40), 255))).run();
+  ASSERT_EQ(job.outputs.size(), 5U);
   for (const auto& output : job.outputs) {
-    EXPECT_EQ(read_header(output.bytes()).alpha, output.name() <= "c") << output.name();
+    EXPECT_EQ(read_header(output.bytes()).alpha, output.name() <= "b") << output.name();
   }
 }
 

@@ -34,17 +34,45 @@ cv::Mat mean_of_rows(const cv::Mat& picture, int y, int n) {
   return sum / n;
 }
 
+constexpr int kWideRows = 16;  // at a time: scaling one by one takes longer, all take memory
+
 // The means of squares of n pixels, and of one more on each side: what lies beyond an edge is like that for ever.
 cv::Mat means_of_squares(const cv::Mat& picture, int n, const sdk::Job& job) {
   const cv::Size inner((picture.cols + n - 1) / n, (picture.rows + n - 1) / n);
   cv::Mat out(inner + cv::Size(2, 2), CV_32FC(picture.channels()));
-  cv::Mat extended;
-  for (int i = 0; i < out.rows; ++i) {
-    job.throw_if_cancelled();
-    cv::copyMakeBorder(mean_of_rows(picture, (i - 1) * n, n), extended, 0, 0, n, (inner.width + 1) * n - picture.cols,
-                       cv::BORDER_REPLICATE);
-    cv::Mat row = out.row(i);
-    cv::resize(extended, row, row.size(), 0, 0, cv::INTER_AREA);
+  cv::Mat extended(kWideRows, out.cols * n, out.type());
+  for (int first = 0; first < out.rows; first += kWideRows) {
+    cv::Mat rows = out.rowRange(first, std::min(first + kWideRows, out.rows));
+    for (int i = 0; i < rows.rows; ++i) {
+      job.throw_if_cancelled();
+      cv::Mat row = extended.row(i);
+      cv::copyMakeBorder(mean_of_rows(picture, (first + i - 1) * n, n), row, 0, 0, n,
+                         (inner.width + 1) * n - picture.cols, cv::BORDER_REPLICATE);
+    }
+    cv::resize(extended.rowRange(0, rows.rows), rows, rows.size(), 0, 0, cv::INTER_AREA);
+  }
+  return out;
+}
+
+// A picture between the means of its squares.
+cv::Mat interpolated(const cv::Mat& means, int n, cv::Size size, const sdk::Job& job) {
+  cv::Mat out(size, CV_8UC(means.channels()));
+  cv::Mat wide;
+  cv::Mat line;
+  int y = 0;
+  for (int first = 0; first + 1 < means.rows; first += kWideRows) {
+    const cv::Mat rows = means.rowRange(first, std::min(first + kWideRows + 1, means.rows));
+    cv::resize(rows, wide, {rows.cols * n, rows.rows}, 0, 0, cv::INTER_LINEAR);
+    const cv::Mat seen = wide.colRange(n, n + size.width);
+    for (; y < size.height; ++y) {
+      job.throw_if_cancelled();
+      const double at = (y + 0.5) / n + 0.5 - first;  // from the middle of the first row
+      const auto above = static_cast<int>(at);
+      if (above >= kWideRows) break;
+      const double part = at - above;
+      cv::addWeighted(seen.row(above), 1 - part, seen.row(above + 1), part, 0, line);
+      straight_of_floats(line).copyTo(out.row(y));
+    }
   }
   return out;
 }
@@ -52,32 +80,12 @@ cv::Mat means_of_squares(const cv::Mat& picture, int n, const sdk::Job& job) {
 // Averaging squares of n pixels and interpolating between their means is a blur itself; the rest of sigma is done in
 // between, on few pixels.
 cv::Mat wide_gaussian(const cv::Mat& picture, double sigma, const sdk::Job& job) {
-  const int n = static_cast<int>(sigma / (kNarrowSigmaMax / 2));
+  constexpr double kMeansASigma = 4;  // enough for them not to show, few enough to be fast
+  const int n = static_cast<int>(sigma / kMeansASigma);
   // variances add: a box's is (n^2 - 1) / 12, the interpolation's n^2 / 6
   const double variance = sigma * sigma - (n * n - 1) / 12.0 - n * n / 6.0;
-  const cv::Mat small = narrow_gaussian(means_of_squares(picture, n, job), std::sqrt(variance) / n);
-  const auto row_of = [&](int i) {
-    cv::Mat wide;
-    cv::resize(small.row(i), wide, {small.cols * n, 1}, 0, 0, cv::INTER_LINEAR);
-    return cv::Mat(wide.colRange(n, n + picture.cols));
-  };
-  cv::Mat out(picture.size(), picture.type());
-  int above = 0;
-  cv::Mat upper = row_of(0);
-  cv::Mat lower = row_of(1);
-  for (int y = 0; y < picture.rows; ++y) {
-    job.throw_if_cancelled();
-    const double at = (y + 0.5) / n + 0.5;  // in rows of `small`, from the middle of its first
-    if (static_cast<int>(at) != above) {
-      above = static_cast<int>(at);
-      upper = lower;
-      lower = row_of(above + 1);
-    }
-    cv::Mat line;
-    cv::addWeighted(upper, 1 - (at - above), lower, at - above, 0, line);
-    straight_of_floats(line).copyTo(out.row(y));
-  }
-  return out;
+  const cv::Mat means = means_of_squares(picture, n, job);
+  return interpolated(narrow_gaussian(means, std::sqrt(variance) / n), n, picture.size(), job);
 }
 
 // filter(picture), in strips, with alpha premultiplied.
