@@ -9,6 +9,7 @@
 
 #include "tests/unit/jobs/pictures.h"
 #include "tests/unit/sdk/fake_job.h"
+#include "worker/jobs/image/codecs/tiff_file.h"
 
 namespace quern::image {
 namespace {
@@ -238,13 +239,40 @@ TEST_P(TiffOrientation, IsReadAndNotAppliedTwice) {
   }
 }
 
+// A field of 16 bits.
+int field_of(const File& file, std::uint32_t tag) {
+  const tiff::TiffFile read(file, FailOn::kWarning);
+  std::uint16_t value = 0;
+  EXPECT_EQ(TIFFGetField(read.handle(), tag, &value), 1) << tag;
+  return value;
+}
+
+File written(const cv::Mat& picture, const std::string& more) {
+  FakeJob job(sdk::find_kind("image.process"), R"({"format":"tiff")" + more + "}");
+  job.add_input(file_of(picture, Format::kPng)).run();
+  return {job.bytes().begin(), job.bytes().end()};
+}
+
 TEST(Tiff, WritesEachCompression) {
-  for (const char* compression : {"none", "lzw", "deflate", "packbits"}) {
-    FakeJob job(sdk::find_kind("image.process"),
-                R"({"format":"tiff","compression":")" + std::string(compression) + "\"}");
-    const cv::Mat picture = with_alpha_of(gradient(33, 21), 100);
-    job.add_input(file_of(picture, Format::kPng)).run();
-    EXPECT_EQ(difference(picture_of(job.bytes()), picture), 0) << compression;
+  for (const auto& [more, compression] :
+       {std::pair("", COMPRESSION_LZW), std::pair(R"(,"compression":"none")", COMPRESSION_NONE),
+        std::pair(R"(,"compression":"lzw")", COMPRESSION_LZW),
+        std::pair(R"(,"compression":"deflate")", COMPRESSION_ADOBE_DEFLATE),
+        std::pair(R"(,"compression":"packbits")", COMPRESSION_PACKBITS)}) {
+    for (const cv::Mat& picture : {gradient(33, 21), with_alpha_of(gradient(33, 21), 100)}) {
+      const File file = written(picture, more);
+      EXPECT_EQ(field_of(file, TIFFTAG_COMPRESSION), compression) << more;
+      EXPECT_EQ(difference(picture_of(file), picture), 0) << more;
+    }
+  }
+  const File jpeg = written(gradient(33, 21), R"(,"compression":"jpeg","quality":95)");
+  EXPECT_EQ(field_of(jpeg, TIFFTAG_COMPRESSION), COMPRESSION_JPEG);
+  EXPECT_LE(difference(picture_of(jpeg), gradient(33, 21)), 24);
+}
+
+TEST(Tiff, WritesAPredictorWhereItHelps) {
+  for (const char* more : {R"(,"compression":"lzw")", R"(,"compression":"deflate")"}) {
+    EXPECT_EQ(field_of(written(gradient(33, 21), more), TIFFTAG_PREDICTOR), PREDICTOR_HORIZONTAL) << more;
   }
 }
 
