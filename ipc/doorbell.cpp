@@ -14,6 +14,13 @@ namespace {
 void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t while_value) noexcept {
   ::syscall(SYS_futex, &word, FUTEX_WAIT, while_value, nullptr, nullptr, 0);
 }
+// False when the time is over.
+bool futex_wait_for(std::atomic<std::uint32_t>& word, std::uint32_t while_value,
+                    std::chrono::nanoseconds patience) noexcept {
+  const auto whole = std::chrono::floor<std::chrono::seconds>(patience);
+  const timespec limit{.tv_sec = whole.count(), .tv_nsec = (patience - whole).count()};
+  return ::syscall(SYS_futex, &word, FUTEX_WAIT, while_value, &limit, nullptr, 0) == 0 || errno != ETIMEDOUT;
+}
 void futex_wake(std::atomic<std::uint32_t>& word) noexcept {
   ::syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
 }
@@ -44,17 +51,20 @@ bool ring_worker(ChannelHeader& header) noexcept { return wake_sleeper(header.wo
 bool ring_stream(ChannelHeader& header) noexcept { return wake_sleeper(header.stream_waiting); }
 bool ring_memory(ChannelHeader& header) noexcept { return wake_sleeper(header.memory_waiting); }
 
-void wait_for_submission(ChannelHeader& header, std::uint64_t head, std::uint32_t spin) noexcept {
+bool wait_for_submission(ChannelHeader& header, std::uint64_t head, std::uint32_t spin,
+                         std::chrono::nanoseconds patience) noexcept {
   for (std::uint32_t i = 0; i < spin; ++i) {
-    if (has_news(header, head)) return;
+    if (has_news(header, head)) return true;
     cpu_relax();
   }
   header.worker_sleeping.store(1, std::memory_order_seq_cst);
   if (has_news(header, head)) {
     header.worker_sleeping.store(0, std::memory_order_relaxed);  // a stale 1 would only cost a needless wake
-    return;
+    return true;
   }
+  if (patience != std::chrono::nanoseconds::max()) return futex_wait_for(header.worker_sleeping, 1, patience);
   futex_wait(header.worker_sleeping, 1);
+  return true;
 }
 
 void wait_for_stream_room(ChannelHeader& header, std::uint64_t consumed, std::uint64_t position) noexcept {

@@ -35,6 +35,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 
 #include "ipc/channel.h"
@@ -45,9 +46,10 @@ namespace quern::ipc {
 // Returns whether a system call was made.
 bool ring_worker(ChannelHeader& header) noexcept;
 
-// Worker: sleeps until the submission tail differs from `head` or lifecycle is not kRun. May return
-// spuriously; the caller looks again. `spin`: looks this many times before it sleeps.
-void wait_for_submission(ChannelHeader& header, std::uint64_t head, std::uint32_t spin) noexcept;
+// Worker: sleeps until the submission tail differs from `head` or lifecycle is not kRun, or for `patience`: false then.
+// May return spuriously, with either; the caller looks again. `spin`: looks this many times before it sleeps.
+bool wait_for_submission(ChannelHeader& header, std::uint64_t head, std::uint32_t spin,
+                         std::chrono::nanoseconds patience = std::chrono::nanoseconds::max()) noexcept;
 
 // Worker: sleeps until the bytes consumed of the stream ring are not `consumed`, or the job at `position` is asked
 // to stop. May return spuriously; the caller looks again.

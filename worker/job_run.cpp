@@ -317,7 +317,7 @@ void JobRun::clean_up(bool sensitive) noexcept {
   direct_.reset();
   outputs_.clear();
   fds_.fds.clear();
-  reservation_.end();
+  heap_.job_ended(reservation_.most_bytes());
 }
 
 }  // namespace quern::worker

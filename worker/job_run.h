@@ -26,6 +26,7 @@
 #include "worker/memory_reservation.h"
 #include "worker/sdk/job.h"
 #include "worker/stream_output.h"
+#include "worker/warm_heap.h"
 #include "worker/wiping_memory.h"
 
 namespace quern::worker {
@@ -39,6 +40,8 @@ class JobRun final : public sdk::Job {
   // Runs the claimed job and returns its completion; never throws for what a module does. Result
   // descriptors have been sent when it returns.
   [[nodiscard]] ipc::Completion run(const ipc::SubmissionConsumer::Claim& claim);
+
+  [[nodiscard]] WarmHeap& heap() noexcept { return heap_; }
 
   // A revoked job's descriptors came all the same: receives and drops them.
   void drop_fds(std::uint64_t position);
@@ -85,6 +88,7 @@ class JobRun final : public sdk::Job {
   std::vector<ipc::Mapping> mappings_;
   StreamEnd stream_;
   MemoryReservation reservation_;
+  WarmHeap heap_{};
   std::unique_ptr<DirectOutput>
       direct_;                     // the first part, when the client gave a file for it or takes it as it is made
   std::deque<JobOutput> outputs_;  // a deque: module's references stay valid while parts are added

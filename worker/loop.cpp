@@ -54,7 +54,8 @@ int run_worker(WorkerOptions options) {
     const auto claim = submissions.claim();
     if (!claim) {
       if (retire) return 0;
-      ipc::wait_for_submission(header, submissions.position(), kSpin);
+      const bool woken = ipc::wait_for_submission(header, submissions.position(), kSpin, job.heap().patience());
+      if (!woken) job.heap().idle();
       continue;
     }
     ipc::Completion completion{};

@@ -1,7 +1,6 @@
 #include "worker/memory_reservation.h"
 
 #include <fmt/format.h>
-#include <malloc.h>
 
 #include <algorithm>
 #include <string_view>
@@ -27,12 +26,6 @@ void MemoryReservation::begin(std::uint64_t position) noexcept {
   most_bytes_ = 0;
   told_ = false;
   waited_ns_ = 0;
-}
-
-// malloc keeps what was freed: pages that a job gets without a fault, and that no other process can have.
-void MemoryReservation::end() noexcept {
-  if (most_bytes_ <= ipc::kMemoryShareBytes) return;
-  if (::mallinfo2().fordblks > ipc::kMemoryShareBytes) ::malloc_trim(0);
 }
 
 void MemoryReservation::reserve(std::uint64_t bytes) {

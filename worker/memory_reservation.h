@@ -20,9 +20,8 @@ class MemoryReservation {
   void begin(std::uint64_t position) noexcept;
   // As sdk::Job::reserve_memory.
   void reserve(std::uint64_t bytes);
-  // The job is over and has freed what it had. Of that, the heap keeps what the next job of this size would take from
-  // the kernel again, and gives back the rest: before the answer is published, with which the reservation ends.
-  void end() noexcept;
+  // The most that the job has reserved.
+  [[nodiscard]] std::uint64_t most_bytes() const noexcept { return most_bytes_; }
   // How long the job has waited in reserve().
   [[nodiscard]] std::int64_t waited_ns() const noexcept { return waited_ns_; }
 
@@ -36,7 +35,7 @@ class MemoryReservation {
   std::uint64_t position_ = 0;
   std::uint64_t bytes_ = 0;       // reserved
   std::uint64_t most_bytes_ = 0;  // in this job
-  bool told_ = false;        // the supervisor knows of some of it
+  bool told_ = false;             // the supervisor knows of some of it
   std::int64_t waited_ns_ = 0;
 };
 

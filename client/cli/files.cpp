@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <set>
 #include <utility>
@@ -52,6 +53,22 @@ Error input_error(std::string_view what, const std::string& path, const Error& w
   return Error{.code = why.code,
                .message = fmt::format("{} {}: {}", what, path == "-" ? "standard input" : path, why.message),
                .field = "input"};
+}
+
+// What whoever gave -o can mend is no bug of ours, and is said with the way to mend it.
+Error output_error(const std::string& path, int reason) {
+  namespace fs = std::filesystem;
+  constexpr auto kMendable = std::to_array({ENOENT, ENOTDIR, EACCES, EPERM, EROFS, ELOOP, ENAMETOOLONG});
+  if (std::ranges::find(kMendable, reason) == kMendable.end())
+    return system_error("create a file beside", path, reason);
+  const std::string directory = fs::path(path).parent_path().string();
+  std::error_code ignored;
+  const bool is_missing = reason == ENOENT && !directory.empty() && !fs::exists(directory, ignored);
+  return Error{.code = ErrorCode::kInvalidArgument,
+               .message = is_missing
+                              ? fmt::format("can't write {}: there is no directory {}; make it first", path, directory)
+                              : fmt::format("can't write {}: {}", path, ::strerrordesc_np(reason)),
+               .field = "output"};
 }
 
 ssize_t read_some(int fd, std::span<std::byte> into) {
@@ -121,7 +138,7 @@ Result<std::unique_ptr<ReplacedFile>> ReplacedFile::open(const std::string& path
   std::string target = exists ? std::filesystem::canonical(path).string() : path;
   std::string temporary = target + ".XXXXXX";
   unique_fd out(::mkostemp(temporary.data(), O_CLOEXEC));
-  if (!out) return system_error("create a file beside", target, errno);
+  if (!out) return output_error(path, errno);
   const mode_t mask = ::umask(0);
   ::umask(mask);
   (void)::fchmod(out.get(), exists ? info.st_mode & 07777 : 0666 & ~mask);

@@ -20,7 +20,8 @@ namespace quern::cli {
 // A new file beside the one it is going to replace; gone again unless it does.
 class ReplacedFile {
  public:
-  // Null when `path` is there and is no regular file: /dev/null, a pipe. The new file has the old one's mode.
+  // Null when `path` is there and is no regular file: /dev/null, a pipe. The new file has the old one's mode. A
+  // directory that is missing or closed to us is kInvalidArgument.
   [[nodiscard]] static Result<std::unique_ptr<ReplacedFile>> open(const std::string& path);
   ReplacedFile(const ReplacedFile&) = delete;
   ReplacedFile& operator=(const ReplacedFile&) = delete;

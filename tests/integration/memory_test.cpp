@@ -24,6 +24,12 @@ constexpr std::uint64_t kMiB = 1U << 20;
 constexpr std::uint64_t kBudget = 256 * kMiB;
 constexpr std::uint64_t kMost = 200 * kMiB;  // no two of these fit
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
 std::string memory_pool(std::string_view more = "", std::string_view modules = "'debug'") {
   return "[pools.debug]\nmodules = [" + std::string(modules) +
          "]\nworkers = 4\ncancel_grace_ms = 2000\nattempts = 1\n"
@@ -128,6 +134,32 @@ TEST(Memory, APicturesIsKnownFromItsHeader) {
   holder.cancel();
   EXPECT_TRUE(waiting.get());
   EXPECT_TRUE(comes_to_hold(server, 0, 0));
+}
+
+// Of a process, what no other shares.
+std::uint64_t private_bytes(pid_t pid) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("RssAnon:")) return std::stoull(line.substr(8)) * 1024;
+  }
+  return 0;
+}
+
+// Its heap may keep what it freed for the next one; but not for long.
+TEST(Memory, OfAJobThatIsDoneGoesBackToTheMachine) {
+  if (kSanitized) GTEST_SKIP() << "a sanitizer has an allocator of its own";
+  const Server server(memory_pool("workers_max = 4\n", "'debug', 'image'"));
+  ASSERT_TRUE(server.operate(wire::AdminOp::kResize, "debug", 1));
+  ASSERT_TRUE(eventually([&] { return server.pool().at("workers").as_array().size() == 1; }));
+  const auto pid = static_cast<pid_t>(server.pool().at("workers").at(0).at("pid").as_int64());
+  const std::uint64_t before = private_bytes(pid);
+  client::Client client = server.connect();
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_TRUE(client.run({.kind = "image.process",
+                            .params_json = R"({"operations":[{"op":"flop"}],"format":"png"})",
+                            .parts = {client::Part::copy(bitmap(2400, 2000))}}));
+  }
+  EXPECT_TRUE(eventually([&] { return private_bytes(pid) < before + 8 * kMiB; })) << private_bytes(pid) - before;
 }
 
 TEST(Memory, SmallReservationsAreNotAskedFor) {

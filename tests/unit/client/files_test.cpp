@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "client/cli/completion.h"
+#include "client/cli/exit_code.h"
 
 namespace quern::cli {
 namespace {
@@ -87,6 +88,24 @@ TEST_F(Files, ThatCanNotBeWrittenAreNamedAndNothingIsLeftBehind) {
   EXPECT_THAT(written.error().message, HasSubstr("no/such/place"));
   EXPECT_EQ(entries(), 0U);
   EXPECT_FALSE(write_output(path("out"), parts({{"a", "x"}, {"b", "y"}}))) << "two parts, one file";
+}
+
+TEST_F(Files, BelowADirectoryThatIsMissingAreTheUsersMistakeAndSayTheWayOut) {
+  for (const std::string& output : {path("new/"), path("new/out.jpg")}) {
+    const auto opened = ReplacedFile::open(output);
+    ASSERT_FALSE(opened);
+    EXPECT_EQ(opened.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_EQ(opened.error().field, "output");
+    EXPECT_EQ(opened.error().message,
+              "can't write " + output + ": there is no directory " + path("new") + "; make it first");
+    EXPECT_EQ(exit_code_of(opened.error().code), kUsage);
+  }
+  write("file", "x");
+  const auto below_a_file = ReplacedFile::open(path("file/out"));
+  ASSERT_FALSE(below_a_file);
+  EXPECT_EQ(below_a_file.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(below_a_file.error().message, "can't write " + path("file/out") + ": Not a directory");
+  EXPECT_EQ(entries(), 1U);
 }
 
 TEST_F(Files, OfSeveralPicturesAreNeverPutEndToEnd) {

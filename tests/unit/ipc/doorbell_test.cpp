@@ -50,6 +50,12 @@ TEST_F(Doorbell, TheWorkerReturnsAtOnceWhenThereIsNews) {
   EXPECT_EQ(header.worker_sleeping.load(), 0U);
 }
 
+TEST_F(Doorbell, TheWorkersPatienceEnds) {
+  EXPECT_FALSE(wait_for_submission(header, 0, 0, std::chrono::milliseconds(1)));
+  header.submission_tail.store(1);
+  EXPECT_TRUE(wait_for_submission(header, 0, 0, std::chrono::hours(1)));
+}
+
 // A million hand-overs of one token, each of which both sides sleep for: one lost wake-up and it hangs.
 TEST_F(Doorbell, NoWakeUpIsLost) {
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)

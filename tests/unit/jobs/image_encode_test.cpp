@@ -198,6 +198,25 @@ TEST(PngFast, TakesOnlyWhatIsRightInEveryWay) {
                    .has_value());
 }
 
+// More of it is more bytes, and nearer to the picture.
+TEST(Encode, QualityIsPaidInBytes) {
+  cv::Mat photo = noise(128, 128);
+  cv::blur(photo, photo, {5, 5});
+  for (const std::string format :
+       {R"("jpeg")", R"("png")", R"("webp")", R"("avif","effort":0)", R"("tiff","compression":"jpeg")"}) {
+    std::size_t bytes = 0;
+    double error = 1e9;
+    for (const int quality : {5, 30, 60, 90}) {
+      const File file = processed(photo, R"({"format":)" + format + R"(,"quality":)" + std::to_string(quality) + "}");
+      const double now = cv::norm(picture_of(file), photo, cv::NORM_L2);
+      EXPECT_GT(file.size(), bytes) << format << quality;
+      EXPECT_LT(now, error) << format << quality;
+      bytes = file.size();
+      error = now;
+    }
+  }
+}
+
 TEST(EncodeParams, AnOptionOfAnotherFormatIsRefusedByName) {
   for (const auto& [params, field] :
        {std::pair(R"({"format":"jpeg","lossless":true})", "lossless"),

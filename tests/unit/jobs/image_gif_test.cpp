@@ -3,7 +3,6 @@
 
 #include <cstring>
 #include <random>
-#include <set>
 #include <utility>
 
 #include "tests/unit/jobs/broken_files.h"
@@ -248,19 +247,6 @@ TEST(Gif, AsManyColoursAsThereIsRoomForAreKept) {
 TEST(Gif, MoreAreComeClose) {
   const cv::Mat picture = gradient(123, 77);
   EXPECT_LE(cv::norm(picture_of(write({.pictures = {picture}})), picture, cv::NORM_L1) / (123 * 77 * 3), 4);
-  const cv::Mat two = picture_of(write({.pictures = {picture}, .options = {.colors = 2}}));
-  std::set<std::vector<int>> colors;
-  for (int y = 0; y < two.rows; ++y) {
-    for (int x = 0; x < two.cols; ++x) colors.insert({two.at<cv::Vec3b>(y, x)[0], two.at<cv::Vec3b>(y, x)[1]});
-  }
-  EXPECT_LE(colors.size(), 2U);
-}
-
-TEST(Gif, DitheringMixes) {
-  const auto bytes = [](double dither) {
-    return write({.pictures = {gradient(200, 200)}, .options = {.colors = 16, .dither = dither}}).size();
-  };
-  EXPECT_GT(bytes(1), bytes(0) * 3 / 2);
 }
 
 TEST(Gif, AlphaHasOneBit) {

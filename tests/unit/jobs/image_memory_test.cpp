@@ -49,12 +49,21 @@ Peak peak_of(const File& file, const char* kind, const char* params, int inputs)
   return peak;
 }
 
+// What is stored so that decoding takes more.
+File non_interleaved(const cv::Mat& picture) { return jpeg_of(picture, {.scans_apart = true}); }
+File stored_as_rgb(const cv::Mat& picture) { return jpeg_of(picture, {.rgb = true}); }
+File inks(const cv::Mat& picture) { return jpeg_of(with_alpha_of(picture, 200), {.cmyk = true}); }
+File progressive_inks(const cv::Mat& picture) {
+  return jpeg_of(with_alpha_of(picture, 200), {.cmyk = true, .progressive = true});
+}
+
 struct Way {
   const char* name;
   Format format;
   const char* kind;
   const char* params;
   int inputs = 1;  // the same file so often
+  File (*file)(const cv::Mat& picture) = nullptr;
 };
 
 class Estimate : public testing::TestWithParam<Way> {};
@@ -81,6 +90,15 @@ INSTANTIATE_TEST_SUITE_P(
         Way{"PngMeasured", Format::kPng, "image.stats", "{}"}, Way{"WebpMeasured", Format::kWebp, "image.stats", "{}"},
         Way{"JpegsCompared", Format::kJpeg, "image.compare", "{}", 2},
         Way{"PngsCompared", Format::kPng, "image.compare", "{}", 2},
+        Way{"JpegOfScansApart", Format::kJpeg, "image.resize", R"({"width":320,"format":"jpeg"})", 1, non_interleaved},
+        Way{"JpegOfRgb", Format::kJpeg, "image.resize", R"({"width":5000,"format":"jpeg"})", 1, stored_as_rgb},
+        Way{"JpegOfInks", Format::kJpeg, "image.resize", R"({"width":6000,"height":8,"fit":"fill","format":"jpeg"})", 1,
+            inks},
+        Way{"JpegOfProgressiveInks", Format::kJpeg, "image.resize", R"({"width":320,"format":"jpeg"})", 1,
+            progressive_inks},
+        Way{"WebpShrunk", Format::kWebp, "image.resize", R"({"width":600,"format":"png"})"},
+        Way{"PngToPalette", Format::kPng, "image.resize", R"({"width":1800,"format":"png","palette":true})"},
+        Way{"PngToGif", Format::kPng, "image.resize", R"({"width":1800,"format":"gif"})"},
         Way{"JpegsPlaceholder", Format::kJpeg, "image.placeholder", "{}"},
         Way{"PngsPlaceholder", Format::kPng, "image.placeholder", "{}"}),
     [](const auto& each) { return each.param.name; });
@@ -94,7 +112,8 @@ constexpr bool kSanitized = false;
 
 TEST_P(Estimate, IsNoLessThanThePeakAndNotFarAboveIt) {
   if (kSanitized) GTEST_SKIP() << "a sanitizer's own memory would be measured";
-  const File file = file_of(gradient(6000, 4000), GetParam().format);
+  const cv::Mat picture = gradient(6000, 4000);
+  const File file = GetParam().file != nullptr ? GetParam().file(picture) : file_of(picture, GetParam().format);
   const Peak peak = peak_of(file, GetParam().kind, GetParam().params, GetParam().inputs);
   EXPECT_GE(peak.reserved_kb, peak.measured_kb);
   // a job that takes nearly nothing still reserves its base

@@ -65,6 +65,18 @@ TEST(ImageComposite, IsRepeatedInStepWithItsPlace) {
       << "of a tile in the middle an odd pixel of room is left behind it, as in sharp";
 }
 
+TEST(ImageComposite, TilesInAllDirectionsFromItsPlace) {
+  const cv::Mat picture = one_color(7, 4, {0, 0, 0});
+  const cv::Mat overlay = greys({{1, 2, 3}, {4, 5, 6}});
+  EXPECT_EQ(composed(R"(,"tile":true,"left":1,"top":1)", picture, overlay),
+            (Rows{{6, 4, 5, 6, 4, 5, 6}, {3, 1, 2, 3, 1, 2, 3}, {6, 4, 5, 6, 4, 5, 6}, {3, 1, 2, 3, 1, 2, 3}}));
+  EXPECT_EQ(composed(R"(,"tile":true,"left":-2,"top":0)", picture, overlay)[0], (std::vector{3, 1, 2, 3, 1, 2, 3}));
+  EXPECT_EQ(composed(R"(,"tile":true,"gravity":"northwest")", picture, overlay)[3], (std::vector{4, 5, 6, 4, 5, 6, 4}));
+  EXPECT_EQ(composed(R"(,"tile":true,"gravity":"southeast")", picture, overlay)[0], (std::vector{3, 1, 2, 3, 1, 2, 3}));
+  EXPECT_EQ(composed(R"(,"tile":true,"left":0,"top":0,"opacity":0.5)", picture, greys({{100}}))[2],
+            (std::vector{50, 50, 50, 50, 50, 50, 50}));
+}
+
 TEST(ImageComposite, IsAsOpaqueAsItsAlphaAndTheOptionSay) {
   const cv::Mat picture = one_color(1, 1, {100, 100, 100});
   EXPECT_EQ(composed(R"(,"opacity":0.5)", picture, one_color(1, 1, {200, 200, 200})), (Rows{{150}}));

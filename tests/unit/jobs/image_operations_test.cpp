@@ -177,7 +177,8 @@ TEST(CssColor, IsReadInAllItsForms) {
 
 TEST(CssColor, OrItsFieldIsNamed) {
   for (const char* text : {"", "#", "#12", "#12345", "#1234567", "#123456789", "#ggg", "123456", "rgb()", "rgb(1,2)",
-                           "rgb(1,2,3,4,5)", "rgb(a,b,c)", "rgb(1,2,3", "whitish", "rgb(1e2,0,0)", "rgb(%,0,0)"}) {
+                           "rgb(1,2,3,4,5)", "rgb(a,b,c)", "rgb(1,2,3", "whitish", "rebeccapurple", "hsl(0, 100%, 50%)",
+                           "hwb(0 0% 0%)", "rgb(1e2,0,0)", "rgb(%,0,0)"}) {
     const auto error = sdk::error_of([&] { (void)parse_color(text, "outputs[0].background"); });
     EXPECT_EQ(error.field(), "outputs[0].background") << text;
     EXPECT_THAT(error.what(), HasSubstr("outputs[0].background must be #rgb"));

@@ -220,31 +220,6 @@ TEST(Animation, CutShortOrChangedItIsAPictureOrAnError) {
   }
 }
 
-// What sharp has and docs/jobs.md says is not offered: nobody is left to believe that it did something.
-TEST(Parity, WhatIsNotOfferedIsRefusedByName) {
-  for (const char* op : {"affine", "joinChannel", "toColourspace"}) {
-    const auto error = error_of([&] {
-      (void)processed(png(gradient(4, 4)), R"({"operations":[{"op":")" + std::string(op) + R"("}],"format":"png"})");
-    });
-    EXPECT_EQ(error.field(), "operations[0].op") << error.what();
-  }
-  for (const char* param : {"mozjpeg", "trellisQuantisation", "preset", "mixed", "minSize", "pyramid", "page",
-                            "density", "create", "text", "unlimited", "withExif", "interFrameMaxError"}) {
-    const auto error = error_of([&] { (void)processed(png(gradient(4, 4)), "{\"" + std::string(param) + "\":1}"); });
-    EXPECT_EQ(error.code(), JobErrorCode::kInvalidArgument);
-    EXPECT_THAT(error.what(), HasSubstr("there is no parameter '" + std::string(param) + "'"));
-  }
-  for (const char* format : {"heif", "jxl", "jp2", "raw", "svg", "bmp"}) {
-    const auto error =
-        error_of([&] { (void)processed(png(gradient(4, 4)), R"({"format":")" + std::string(format) + "\"}"); });
-    EXPECT_EQ(error.field(), "format");
-  }
-  EXPECT_EQ(error_of([&] {
-              (void)processed(png(gradient(4, 4)), R"({"operations":[{"op":"resize","width":2,"kernel":"mks2013"}]})");
-            }).field(),
-            "operations[0].kernel");
-}
-
 // ---- Limits ------------------------------------------------------------------------------------------
 
 TEST(ImageLimits, EachNamesItself) {

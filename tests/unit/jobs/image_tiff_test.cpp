@@ -9,6 +9,7 @@
 
 #include "tests/unit/jobs/pictures.h"
 #include "tests/unit/sdk/fake_job.h"
+#include "worker/jobs/image/codecs/tiff_file.h"
 
 namespace quern::image {
 namespace {
@@ -21,7 +22,8 @@ struct Stored {
   int photometric = PHOTOMETRIC_RGB;
   int compression = COMPRESSION_NONE;
   int orientation = 1;
-  int extra = -1;      // kind of the extra sample
+  int extra = -1;  // kind of the first extra sample
+  int extra_count = 1;
   bool tiled = false;  // of 16 x 16
   const char* mode = "w";
 };
@@ -53,8 +55,9 @@ File tiff_of(int width, int height, const Stored& stored, const std::vector<std:
   TIFFSetField(tiff, TIFFTAG_ORIENTATION, stored.orientation);
   if (stored.photometric == PHOTOMETRIC_SEPARATED) TIFFSetField(tiff, TIFFTAG_INKSET, INKSET_CMYK);
   if (stored.extra >= 0) {
-    const auto kind = static_cast<std::uint16_t>(stored.extra);
-    TIFFSetField(tiff, TIFFTAG_EXTRASAMPLES, 1, &kind);
+    std::vector<std::uint16_t> kinds(static_cast<std::size_t>(stored.extra_count), EXTRASAMPLE_UNSPECIFIED);
+    kinds[0] = static_cast<std::uint16_t>(stored.extra);
+    TIFFSetField(tiff, TIFFTAG_EXTRASAMPLES, stored.extra_count, kinds.data());
   }
   std::vector<std::uint8_t> copy = rows;
   if (stored.tiled) {
@@ -140,6 +143,21 @@ TEST(Tiff, ATileOfGigabytesIsRefused) {
             "TIFF: its tiles are larger than the picture");
 }
 
+// Likewise where libtiff converts: its buffer is a whole strip.
+TEST(Tiff, AStripOfGigabytesIsRefused) {
+  File file =
+      tiff_of(120, 1, {.bits = 1, .samples = 1, .photometric = PHOTOMETRIC_MINISBLACK}, std::vector<std::uint8_t>(15));
+  EXPECT_EQ(picture_of(file).size(), cv::Size(120, 1));
+  for (std::size_t at = 0; at + 12 <= file.size(); ++at) {
+    const std::uint8_t entry[] = {TIFFTAG_SAMPLESPERPIXEL & 255, 1, TIFF_SHORT, 0, 1, 0, 0, 0, 1, 0};
+    const std::uint8_t height[] = {TIFFTAG_IMAGELENGTH & 255, 1, TIFF_SHORT, 0, 1, 0, 0, 0, 1, 0};
+    const std::uint16_t many = 60'000;
+    if (std::memcmp(&file[at], entry, sizeof entry) == 0) std::memcpy(&file[at + 8], &many, sizeof many);
+    if (std::memcmp(&file[at], height, sizeof height) == 0) std::memcpy(&file[at + 8], &many, sizeof many);
+  }
+  EXPECT_EQ(sdk::error_of([&] { (void)picture_of(file); }).code(), sdk::JobErrorCode::kBadInput);
+}
+
 TEST(Tiff, AlphaIsStraightOrPremultiplied) {
   const auto pixel = [](int extra) {
     const File file = tiff_of(1, 1, {.samples = 4, .extra = extra}, {100, 50, 0, 128});
@@ -147,6 +165,44 @@ TEST(Tiff, AlphaIsStraightOrPremultiplied) {
   };
   EXPECT_EQ(pixel(EXTRASAMPLE_UNASSALPHA), cv::Vec4b(100, 50, 0, 128));
   EXPECT_EQ(pixel(EXTRASAMPLE_ASSOCALPHA), cv::Vec4b(199, 100, 0, 128));
+}
+
+TEST(Tiff, OfSeveralExtraSamplesTheFirstIsAlpha) {
+  const File file =
+      tiff_of(1, 1, {.samples = 5, .extra = EXTRASAMPLE_UNASSALPHA, .extra_count = 2}, {200, 100, 50, 128, 7});
+  const auto pixel = picture_of(file).at<cv::Vec4b>(0, 0);
+  EXPECT_NEAR(pixel[0], 200, 1);  // libtiff multiplies, and we divide
+  EXPECT_NEAR(pixel[1], 100, 1);
+  EXPECT_EQ(pixel[3], 128);
+}
+
+TEST(Tiff, AlphaBesideWhiteThatIsZeroIsNotInverted) {
+  const File file =
+      tiff_of(1, 1, {.samples = 2, .photometric = PHOTOMETRIC_MINISWHITE, .extra = EXTRASAMPLE_UNASSALPHA}, {200, 128});
+  EXPECT_EQ(picture_of(file).at<cv::Vec4b>(0, 0), cv::Vec4b(55, 55, 55, 128));
+}
+
+// What libjpeg mends in a strip, libtiff calls a warning.
+TEST(Tiff, DamageInAStripsJpegIsSeen) {
+  cv::Mat noise(64, 64, CV_8UC3);
+  cv::randu(noise, 0, 255);
+  const std::vector<std::uint8_t> rows(noise.datastart, noise.dataend);
+  File file = tiff_of(64, 64, {.compression = COMPRESSION_JPEG}, rows);
+  EXPECT_EQ(picture_of(file).size(), cv::Size(64, 64));
+  file.at(file.size() / 2) = std::byte{0xff};
+  file.at(file.size() / 2 + 1) = std::byte{0xd9};  // the end, in the middle
+  EXPECT_EQ(sdk::error_of([&] { (void)picture_of(file); }).code(), sdk::JobErrorCode::kBadInput);
+}
+
+TEST(Tiff, RowsThatCantBeReadAreBlack) {
+  cv::Mat noise(64, 64, CV_8UC3);
+  cv::randu(noise, 100, 255);
+  const std::vector<std::uint8_t> rows(noise.datastart, noise.dataend);
+  File file = tiff_of(64, 64, {.compression = COMPRESSION_ADOBE_DEFLATE}, rows);
+  for (std::size_t i = file.size() / 2; i < file.size() / 2 + 64; ++i) file[i] = std::byte{0xff};
+  FakeJob job(sdk::find_kind("image.process"), R"({"format":"png","fail_on":"none"})");
+  job.add_input(file).run();
+  EXPECT_EQ(picture_of(job.bytes()).at<cv::Vec3b>(63, 63), cv::Vec3b(0, 0, 0));
 }
 
 TEST(Tiff, InksLieOnWhite) {
@@ -183,13 +239,40 @@ TEST_P(TiffOrientation, IsReadAndNotAppliedTwice) {
   }
 }
 
+// A field of 16 bits.
+int field_of(const File& file, std::uint32_t tag) {
+  const tiff::TiffFile read(file, FailOn::kWarning);
+  std::uint16_t value = 0;
+  EXPECT_EQ(TIFFGetField(read.handle(), tag, &value), 1) << tag;
+  return value;
+}
+
+File written(const cv::Mat& picture, const std::string& more) {
+  FakeJob job(sdk::find_kind("image.process"), R"({"format":"tiff")" + more + "}");
+  job.add_input(file_of(picture, Format::kPng)).run();
+  return {job.bytes().begin(), job.bytes().end()};
+}
+
 TEST(Tiff, WritesEachCompression) {
-  for (const char* compression : {"none", "lzw", "deflate", "packbits"}) {
-    FakeJob job(sdk::find_kind("image.process"),
-                R"({"format":"tiff","compression":")" + std::string(compression) + "\"}");
-    const cv::Mat picture = with_alpha_of(gradient(33, 21), 100);
-    job.add_input(file_of(picture, Format::kPng)).run();
-    EXPECT_EQ(difference(picture_of(job.bytes()), picture), 0) << compression;
+  for (const auto& [more, compression] :
+       {std::pair("", COMPRESSION_LZW), std::pair(R"(,"compression":"none")", COMPRESSION_NONE),
+        std::pair(R"(,"compression":"lzw")", COMPRESSION_LZW),
+        std::pair(R"(,"compression":"deflate")", COMPRESSION_ADOBE_DEFLATE),
+        std::pair(R"(,"compression":"packbits")", COMPRESSION_PACKBITS)}) {
+    for (const cv::Mat& picture : {gradient(33, 21), with_alpha_of(gradient(33, 21), 100)}) {
+      const File file = written(picture, more);
+      EXPECT_EQ(field_of(file, TIFFTAG_COMPRESSION), compression) << more;
+      EXPECT_EQ(difference(picture_of(file), picture), 0) << more;
+    }
+  }
+  const File jpeg = written(gradient(33, 21), R"(,"compression":"jpeg","quality":95)");
+  EXPECT_EQ(field_of(jpeg, TIFFTAG_COMPRESSION), COMPRESSION_JPEG);
+  EXPECT_LE(difference(picture_of(jpeg), gradient(33, 21)), 24);
+}
+
+TEST(Tiff, WritesAPredictorWhereItHelps) {
+  for (const char* more : {R"(,"compression":"lzw")", R"(,"compression":"deflate")"}) {
+    EXPECT_EQ(field_of(written(gradient(33, 21), more), TIFFTAG_PREDICTOR), PREDICTOR_HORIZONTAL) << more;
   }
 }
 

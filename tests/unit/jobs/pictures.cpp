@@ -192,7 +192,16 @@ File jpeg_of(const cv::Mat& picture, const JpegOptions& options) {
   codec.in_color_space = options.cmyk ? JCS_CMYK : options.grey ? JCS_GRAYSCALE : JCS_RGB;
   jpeg_set_defaults(&codec);
   jpeg_set_quality(&codec, 98, TRUE);
+  if (options.rgb) {
+    jpeg_set_colorspace(&codec, JCS_RGB);
+    codec.comp_info[0].h_samp_factor = codec.comp_info[0].v_samp_factor = 2;
+  }
   if (options.progressive) jpeg_simple_progression(&codec);
+  const std::array<jpeg_scan_info, 3> scans{{{1, {0}, 0, 63, 0, 0}, {1, {1}, 0, 63, 0, 0}, {1, {2}, 0, 63, 0, 0}}};
+  if (options.scans_apart) {
+    codec.scan_info = scans.data();
+    codec.num_scans = scans.size();
+  }
   jpeg_start_compress(&codec, TRUE);
   while (codec.next_scanline < codec.image_height) {
     auto* row = const_cast<unsigned char*>(picture.ptr(static_cast<int>(codec.next_scanline)));

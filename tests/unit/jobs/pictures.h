@@ -43,6 +43,8 @@ struct JpegOptions {
   bool grey = false;
   bool cmyk = false;  // `picture` has 4 channels: inks
   bool progressive = false;
+  bool scans_apart = false;  // one a component
+  bool rgb = false;          // stored as such, green and blue halved each way
 };
 [[nodiscard]] File jpeg_of(const cv::Mat& picture, const JpegOptions& options);
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "worker/jobs/image/codecs/exif.h"
 #include "worker/jobs/image/codecs/formats.h"
 
 namespace quern::image {
@@ -61,6 +62,16 @@ Format format_of(Bytes bytes) {
 }
 
 }  // namespace
+
+Metadata Decoder::metadata() {
+  Metadata read = read_metadata();
+  const Bytes exif = tiff_of_exif(read.exif);
+  read.exif.erase(read.exif.begin(), read.exif.end() - static_cast<std::ptrdiff_t>(exif.size()));
+  for (std::vector<std::byte>* each : {&read.icc, &read.exif, &read.xmp}) {
+    if (each->size() > kMetadataBytesMax) each->clear();
+  }
+  return read;
+}
 
 std::string_view name_of(Format format) {
   switch (format) {

@@ -80,9 +80,18 @@ struct Metadata {
   std::vector<std::byte> icc{};   // a whole profile
   std::vector<std::byte> exif{};  // a TIFF structure, without "Exif\0\0" before it
   std::vector<std::byte> xmp{};   // an XML packet
+  [[nodiscard]] std::size_t size() const { return icc.size() + exif.size() + xmp.size(); }
 };
-// Longer ones are left out: they would be carried through memory for nobody.
-inline constexpr std::size_t kMetadataBytesMax = 8U << 20;
+// Longer ones are left out, each by itself: they would be carried through memory for nobody.
+inline constexpr std::size_t kMetadataBytesMax = 4U << 20;
+
+// The same, somebody else's.
+struct MetadataView {
+  Bytes icc{};
+  Bytes exif{};
+  Bytes xmp{};
+  [[nodiscard]] bool empty() const { return icc.empty() && exif.empty() && xmp.empty(); }
+};
 
 struct Frame {
   Picture picture;
@@ -110,14 +119,16 @@ class Decoder {
   Decoder& operator=(const Decoder&) = delete;
 
   [[nodiscard]] const Header& header() const { return header_; }
-  // Before next(). May parse more of the file; never decodes pixels.
-  [[nodiscard]] virtual Metadata metadata() = 0;
+  // May parse more of the file; never decodes pixels. EXIF that is none is left out.
+  [[nodiscard]] Metadata metadata();
   // The next of header().frames, composed with those before it as the format says: always of the canvas' size.
   // Pixels are as the file's own profile means them, CMYK excepted: its RGB is computed here (color.h).
   [[nodiscard]] virtual Frame next(const DecodeOptions& options) = 0;
 
  protected:
   explicit Decoder(Header header) : header_(std::move(header)) {}
+  // As the file has it.
+  [[nodiscard]] virtual Metadata read_metadata() = 0;
   Header header_;
 };
 
@@ -156,7 +167,7 @@ struct EncodeOptions {
   std::uint32_t frames = 1;  // that will be added
   std::uint32_t loops = 0;   // of an animation: 0 is for ever
   bool grey = false;         // the picture has no colour: written with one channel where the format can
-  Metadata metadata{};       // written into the file where the format can hold it; empty: nothing
+  MetadataView metadata{};   // written into the file where the format can hold it; must outlive the encoder
 };
 
 // One part of the result in the making.

@@ -22,18 +22,31 @@ std::uint64_t decoder_bytes(const Header& header) {
 }
 
 // Bytes a pixel of the result, while it is encoded.
-std::uint64_t encoder_bytes(Format format) {
-  switch (format) {
+std::uint64_t encoder_bytes(const OutputEstimate& output) {
+  switch (output.format) {
     case Format::kJpeg: return 4;
     case Format::kPng: return 10;  // filtered rows, and the room for them if they do not compress
     case Format::kWebp: return 24;
     case Format::kGif: return 16;
     case Format::kTiff: return 8;
-    case Format::kAvif: return 48;
+    case Format::kAvif: return 60;
     case Format::kPlaceholder: return 4;  // without alpha
     case Format::kBmp: break;
   }
   return 4;
+}
+
+// libimagequant works on floats, as long as they do not get too many.
+std::uint64_t palette_bytes(const OutputEstimate& output) {
+  constexpr std::uint64_t kFloatBytesMax = 64U << 20;
+  return output.palette ? std::min(output.pixels * 20, kFloatBytesMax) : 0;
+}
+
+// A frame that is encoded waits for the last one, and all of them are copied as they become a file.
+std::uint64_t waiting_bytes(const OutputEstimate& output) {
+  if (output.frames <= 1) return 0;
+  const std::uint64_t bytes_a_pixel = output.format == Format::kWebp && output.lossless ? 8 : 2;
+  return output.pixels * output.frames * bytes_a_pixel;
 }
 
 // Two decoded pixels. A JPEG that is shrunk comes with chroma as large as luma.
@@ -61,10 +74,11 @@ std::uint64_t estimated_bytes(const Header& header, const DecodeOptions& options
     const std::uint64_t channels = output.alpha ? 4 : 3;
     // an operation's copy of its picture (with alpha premultiplied in 16 bits), and its result
     const std::uint64_t operating = output.operated_pixels * (output.alpha ? 18 : 9);
-    const std::uint64_t encoding = output.pixels * (2 * channels + encoder_bytes(output.format));
+    // metadata is compressed, or put into a file that was made without it
+    const std::uint64_t encoding =
+        output.pixels * (2 * channels + encoder_bytes(output)) + palette_bytes(output) + 3 * output.metadata_bytes;
     working = std::max({working, operating, encoding});
-    kept += output.pixels * channels;
-    if (output.frames > 1) kept += output.pixels * output.frames;  // what is encoded waits for the last frame
+    kept += output.pixels * channels + waiting_bytes(output);
   }
   return kEstimateBase + std::max(decoding, picture + working) + kept;
 }

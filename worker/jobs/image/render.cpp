@@ -33,6 +33,16 @@ std::uint64_t area_of(const Shape& shape) {
 
 bool can_animate(Format format) { return format == Format::kGif || format == Format::kWebp; }
 bool can_hold_profile(Format format) { return format != Format::kGif && format != Format::kPlaceholder; }
+// Whether a result of any of them may be an animation, as far as can be said before the input is open. Else the
+// input's other frames are nobody's.
+InputOptions limited_to_what_is_used(InputOptions options, const std::vector<Output>& outputs) {
+  options.animated = options.animated && std::ranges::any_of(outputs, [](const Output& output) {
+                       const boost::json::value* format = output.params.if_contains("format");
+                       return format == nullptr || *format == "auto" || *format == "webp" || *format == "gif";
+                     });
+  return options;
+}
+
 bool can_be_transparent(Format format) { return format != Format::kJpeg; }
 
 // One output in the making.
@@ -58,10 +68,14 @@ void add_wishes(const Operations& operations, Track& track) {
 class Rendering {
  public:
   Rendering(sdk::Job& job, const InputOptions& input, Operations& shared, std::vector<Output>& outputs)
-      : job_(job), input_(input), shared_(shared), outputs_(outputs), decoder_(open_input(job, 0, input)) {
+      : job_(job),
+        input_(limited_to_what_is_used(input, outputs)),
+        shared_(shared),
+        outputs_(outputs),
+        decoder_(open_input(job, 0, input_)) {
     const Header& header = decoder_->header();
     stored_ = {header.width, header.height};
-    orientation_ = input.auto_orient ? header.orientation : 1;
+    orientation_ = input_.auto_orient ? header.orientation : 1;
     metadata_ = decoder_->metadata();
     metadata_.icc = profile_to_apply(std::move(metadata_.icc), header.space);
   }
@@ -118,7 +132,7 @@ class Rendering {
                                        (keeps(each, "keep_icc") || keeps(each, "keep_metadata"));
                               });
     converts_ = !metadata_.icc.empty() && !all_keep_icc;
-    if (orientation_ != 1) reset_exif_orientation(metadata_.exif);
+    if (input_.auto_orient) reset_exif_orientation(metadata_.exif);  // whatever turned the pixels, they are upright now
     for (Track& track : tracks_) {
       if (all_keep_icc) track.options.metadata.icc = metadata_.icc;
       if (!keeps(track, "keep_metadata")) continue;
@@ -169,7 +183,12 @@ class Rendering {
     const Size upright = upright_size(stored_, orientation_);
     Shape shape{{static_cast<int>(upright.width), static_cast<int>(upright.height)}, decoder_->header().alpha};
     const bool resizes_first = first_resize(track.output) != nullptr;
-    OutputEstimate estimate{.format = track.options.format, .frames = track.options.frames};
+    OutputEstimate estimate{.format = track.options.format,
+                            .palette = track.options.palette || track.options.format == Format::kGif,
+                            .lossless = track.options.lossless || track.options.near_lossless,
+                            .frames = track.options.frames};
+    const MetadataView& metadata = track.options.metadata;
+    estimate.metadata_bytes = metadata.icc.size() + metadata.exif.size() + metadata.xmp.size();
     if (!resizes_first) estimate.operated_pixels = area_of(shape);
     bool is_first = true;
     for (const Operations* operations : {&shared_, &track.output.operations}) {
@@ -194,7 +213,7 @@ class Rendering {
   void reserve_memory(const DecodeOptions& options) {
     std::vector<OutputEstimate> outputs;
     for (const Track& track : tracks_) outputs.push_back(estimate_of(track));
-    std::uint64_t bytes = estimated_bytes(decoder_->header(), options, job_.input().size(), outputs);
+    std::uint64_t bytes = metadata_.size() + estimated_bytes(decoder_->header(), options, job_.input().size(), outputs);
     for (std::size_t i = 1; i < job_.inputs().size(); ++i) {
       bytes += estimated_bytes_of_whole(open_input(job_, i, input_)->header(), job_.inputs()[i].bytes.size());
     }
@@ -277,7 +296,7 @@ class Rendering {
   }
 
   sdk::Job& job_;
-  const InputOptions& input_;
+  const InputOptions input_;
   Operations& shared_;
   std::vector<Output>& outputs_;
   std::unique_ptr<Decoder> decoder_;

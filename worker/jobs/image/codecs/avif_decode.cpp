@@ -1,5 +1,6 @@
 #include <avif/avif.h>
 
+#include <algorithm>
 #include <memory>
 #include <new>
 #include <string>
@@ -8,6 +9,9 @@
 
 namespace quern::image::avif {
 namespace {
+
+// What AV1's highest level allows a picture: dav1d 1.0 refuses larger ones, which libaom reads.
+constexpr std::uint64_t kDav1dPixelsMax = 35'651'584;
 
 struct Destroy {
   void operator()(avifDecoder* decoder) const noexcept { avifDecoderDestroy(decoder); }
@@ -43,22 +47,51 @@ std::string_view subsampling_of(avifPixelFormat format) {
   }
 }
 
+// `pixels_max`: of one coded picture; no more is decoded, whatever the file says of its size.
+Handle open_file(Bytes bytes, FailOn fail_on, std::uint64_t pixels_max) {
+  Handle decoder(avifDecoderCreate());
+  if (!decoder) throw std::bad_alloc();
+  decoder->maxThreads = 1;
+  decoder->codecChoice = pixels_max <= kDav1dPixelsMax ? AVIF_CODEC_CHOICE_DAV1D : AVIF_CODEC_CHOICE_AOM;
+  decoder->imageSizeLimit =
+      static_cast<std::uint32_t>(std::min<std::uint64_t>(pixels_max, AVIF_DEFAULT_IMAGE_SIZE_LIMIT));
+  decoder->imageDimensionLimit = 65'536;
+  if (fail_on != FailOn::kWarning) decoder->strictFlags = AVIF_STRICT_DISABLED;
+  check(avifDecoderSetIOMemory(decoder.get(), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()),
+        *decoder);
+  check(avifDecoderParse(decoder.get()), *decoder);
+  return decoder;
+}
+
+// What of the coded picture is shown (HEIF's clean aperture).
+cv::Rect aperture_of(const avifImage& image) {
+  const cv::Rect whole(0, 0, static_cast<int>(image.width), static_cast<int>(image.height));
+  if ((image.transformFlags & AVIF_TRANSFORM_CLAP) == 0) return whole;
+  avifCropRect crop{};
+  avifDiagnostics ignored{};
+  if (avifCropRectConvertCleanApertureBox(&crop, &image.clap, image.width, image.height, image.yuvFormat, &ignored) ==
+      AVIF_FALSE) {
+    return whole;
+  }
+  return cv::Rect(static_cast<int>(crop.x), static_cast<int>(crop.y), static_cast<int>(crop.width),
+                  static_cast<int>(crop.height)) &
+         whole;
+}
+
 class AvifDecoder final : public Decoder {
  public:
   AvifDecoder(Bytes bytes, FailOn fail_on, const sdk::Job& job)
-      : Decoder({}), job_(job), decoder_(avifDecoderCreate()) {
-    if (!decoder_) throw std::bad_alloc();
-    decoder_->maxThreads = 1;
-    decoder_->codecChoice = AVIF_CODEC_CHOICE_DAV1D;
-    // the caller judges sizes from the header; libavif needs some bound that is no more than 2^28 pixels
-    decoder_->imageSizeLimit = AVIF_DEFAULT_IMAGE_SIZE_LIMIT;
-    decoder_->imageDimensionLimit = 65'536;
-    if (fail_on != FailOn::kWarning) decoder_->strictFlags = AVIF_STRICT_DISABLED;
-    check(avifDecoderSetIOMemory(decoder_.get(), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()),
-          *decoder_);
-    check(avifDecoderParse(decoder_.get()), *decoder_);
+      : Decoder({}),
+        bytes_(bytes),
+        fail_on_(fail_on),
+        job_(job),
+        // the caller judges sizes from the header; libavif has a bound of its own
+        decoder_(open_file(bytes, fail_on, AVIF_DEFAULT_IMAGE_SIZE_LIMIT)) {
     const avifImage& image = *decoder_->image;
-    header_ = {.format = Format::kAvif, .width = image.width, .height = image.height};
+    const cv::Rect shown = aperture_of(image);
+    header_ = {.format = Format::kAvif,
+               .width = static_cast<std::uint32_t>(shown.width),
+               .height = static_cast<std::uint32_t>(shown.height)};
     header_.orientation = orientation_of(image);  // EXIF's own is to be ignored, says HEIF
     header_.alpha = decoder_->alphaPresent != AVIF_FALSE;
     header_.depth = static_cast<int>(image.depth);
@@ -67,11 +100,10 @@ class AvifDecoder final : public Decoder {
     header_.chroma_subsampling = subsampling_of(image.yuvFormat);
   }
 
-  [[nodiscard]] Metadata metadata() override {
+  [[nodiscard]] Metadata read_metadata() override {
     const auto copy = [](const avifRWData& data) {
       const auto* first = reinterpret_cast<const std::byte*>(data.data);
-      return data.size > kMetadataBytesMax ? std::vector<std::byte>()
-                                           : std::vector<std::byte>(first, first + data.size);
+      return std::vector<std::byte>(first, first + data.size);
     };
     const avifImage& image = *decoder_->image;
     return {.icc = copy(image.icc), .exif = copy(image.exif), .xmp = copy(image.xmp)};
@@ -80,6 +112,11 @@ class AvifDecoder final : public Decoder {
   // Of a sequence, the picture that stands for it. AV1 can't be stopped within a picture.
   [[nodiscard]] Frame next(const DecodeOptions& /*options*/) override {
     job_.throw_if_cancelled();
+    // The coded picture may be larger than the file says; the limits and the memory are of what it says. Edges are
+    // coded in whole blocks.
+    constexpr std::uint64_t kBlock = 64;
+    const avifImage& described = *decoder_->image;
+    decoder_ = open_file(bytes_, fail_on_, (described.width + kBlock) * (described.height + kBlock));
     check(avifDecoderNextImage(decoder_.get()), *decoder_);
     job_.throw_if_cancelled();
     const avifImage& image = *decoder_->image;
@@ -92,10 +129,13 @@ class AvifDecoder final : public Decoder {
     target.pixels = picture.data;
     target.rowBytes = static_cast<std::uint32_t>(picture.step[0]);
     check(avifImageYUVToRGB(&image, &target), *decoder_);
-    return {.picture = picture};
+    const cv::Rect shown = aperture_of(image);
+    return {.picture = shown.size() == picture.size() ? picture : picture(shown).clone()};
   }
 
  private:
+  Bytes bytes_;
+  FailOn fail_on_;
   const sdk::Job& job_;
   Handle decoder_;
 };

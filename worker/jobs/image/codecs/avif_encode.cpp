@@ -48,10 +48,8 @@ Image image_of(const cv::Mat& picture, const EncodeOptions& options) {
   source.pixels = picture.data;
   source.rowBytes = static_cast<std::uint32_t>(picture.step[0]);
   check(avifImageRGBToYUV(image.get(), &source));
-  const auto bytes = [](const std::vector<std::byte>& data) {
-    return reinterpret_cast<const std::uint8_t*>(data.data());
-  };
-  const Metadata& metadata = options.metadata;
+  const auto bytes = [](Bytes data) { return reinterpret_cast<const std::uint8_t*>(data.data()); };
+  const MetadataView& metadata = options.metadata;
   if (!metadata.icc.empty()) avifImageSetProfileICC(image.get(), bytes(metadata.icc), metadata.icc.size());
   if (!metadata.exif.empty()) avifImageSetMetadataExif(image.get(), bytes(metadata.exif), metadata.exif.size());
   if (!metadata.xmp.empty()) avifImageSetMetadataXMP(image.get(), bytes(metadata.xmp), metadata.xmp.size());

@@ -45,7 +45,10 @@ class RunLengths {
     constexpr unsigned kCodesPerPoll = 1U << 14;
     for (unsigned codes = 0; y_ < picture_.rows; ++codes) {
       if (codes % kCodesPerPoll == 0) job_.throw_if_cancelled();
-      if (left() < 2) return damage_.report(FailOn::kTruncated, "the file is cut short");
+      if (left() < 2) {  // without the mark of its end a picture may still be whole
+        if (y_ < picture_.rows - 1 || x_ < picture_.cols) (void)cut_short();
+        return;
+      }
       const std::size_t count = take();
       const std::uint8_t value = take();
       if (count > 0) {
@@ -128,14 +131,16 @@ class BmpDecoder final : public Decoder {
     }
   }
 
-  [[nodiscard]] Metadata metadata() override {
+  [[nodiscard]] Metadata read_metadata() override {
     return {.icc = {layout_.profile.begin(), layout_.profile.end()}, .exif = {}, .xmp = {}};
   }
 
   [[nodiscard]] Frame next(const DecodeOptions& /*options*/) override {
     job_.throw_if_cancelled();
     const bool plain = layout_.coding == Coding::kPlain;
-    const std::uint64_t rows_there = layout_.pixels.size() / layout_.row_bytes();
+    // some writers leave out the last row's padding
+    const std::uint64_t padding = layout_.row_bytes() - layout_.used_bytes();
+    const std::uint64_t rows_there = (layout_.pixels.size() + padding) / layout_.row_bytes();
     if (plain && rows_there < layout_.height) damage_.report(FailOn::kTruncated, "the file is cut short");
     cv::Mat picture(static_cast<int>(layout_.height), static_cast<int>(layout_.width),
                     header().alpha ? CV_8UC4 : CV_8UC3);
@@ -153,9 +158,10 @@ class BmpDecoder final : public Decoder {
     if (rows < picture.rows) picture.setTo(cv::Scalar::all(0));
     const Palette palette(layout_, damage_);
     const auto row_bytes = static_cast<std::size_t>(layout_.row_bytes());
+    const auto used_bytes = static_cast<std::size_t>(layout_.used_bytes());
     for (int i = 0; i < rows; ++i) {
       if (i % kRowsPerPoll == 0) job_.throw_if_cancelled();
-      const Bytes row = layout_.pixels.subspan(static_cast<std::size_t>(i) * row_bytes, row_bytes);
+      const Bytes row = layout_.pixels.subspan(static_cast<std::size_t>(i) * row_bytes, used_bytes);
       const int y = layout_.top_down ? i : picture.rows - 1 - i;
       if (layout_.bits <= 8) {
         decode_indices(row, palette, picture.ptr<cv::Vec3b>(y));

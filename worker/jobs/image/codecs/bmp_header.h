@@ -56,6 +56,10 @@ struct Layout {
   Bytes pixels{};                // up to the end of the file
   Bytes profile{};               // ICC; empty: none
 
+  // A row's pixels, without what pads them to 32 bits.
+  [[nodiscard]] std::uint64_t used_bytes() const {
+    return (std::uint64_t{width} * static_cast<unsigned>(bits) + 7) / 8;
+  }
   [[nodiscard]] std::uint64_t row_bytes() const {
     return (std::uint64_t{width} * static_cast<unsigned>(bits) + 31) / 32 * 4;
   }

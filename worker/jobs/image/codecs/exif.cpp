@@ -140,6 +140,11 @@ class Directory {
 
 }  // namespace
 
+Bytes tiff_of_exif(Bytes exif) noexcept {
+  const Bytes block = without_prefix(exif);
+  return Tiff::open(block) ? block : Bytes();
+}
+
 int exif_orientation(Bytes exif) noexcept {
   const auto tiff = Tiff::open(without_prefix(exif));
   if (!tiff) return 1;

@@ -16,6 +16,9 @@
 
 namespace quern::image {
 
+// The block without its prefix; empty if it does not begin as a TIFF does.
+[[nodiscard]] std::span<const std::byte> tiff_of_exif(std::span<const std::byte> exif) noexcept;
+
 // 1 when there is none or the block is malformed.
 [[nodiscard]] int exif_orientation(std::span<const std::byte> exif) noexcept;
 

@@ -14,6 +14,13 @@ constexpr std::uint32_t kRowsPerPoll = 16;
 
 cv::Rect whole(cv::Size size) { return {{0, 0}, size}; }
 
+// Its rows are decoded as a whole, and no limit knows of what lies outside of the canvas.
+bool is_far_too_wide(const Record& record, cv::Size canvas) {
+  constexpr int kUsual = 4096;
+  constexpr int kTimes = 4;
+  return record.area.width > kUsual && record.area.width / kTimes > canvas.width;
+}
+
 // The walk over all records. A canvas that has no size is as large as the first picture.
 Header read_header(Bytes bytes, const Damage& damage, const sdk::Job& job) {
   Reader reader(bytes, damage);
@@ -33,6 +40,7 @@ Header read_header(Bytes bytes, const Damage& damage, const sdk::Job& job) {
     header.alpha |= record->transparent >= 0 || before == Disposal::kBackground ||
                     (header.frames == 1 && before == Disposal::kPrevious);
     before = record->disposal;
+    if (is_far_too_wide(*record, canvas)) damage.report(FailOn::kError, "a picture is far wider than its canvas");
     header.delays_ms.push_back(record->delay_ms);
     ++header.frames;
     reader.skip_pixels();
@@ -70,7 +78,7 @@ class GifDecoder final : public Decoder {
     header_ = read_header(bytes, damage_, job);
   }
 
-  [[nodiscard]] Metadata metadata() override { return {}; }
+  [[nodiscard]] Metadata read_metadata() override { return {}; }
 
   // The canvas is the only picture that is kept, and a second one for those that are to vanish again.
   [[nodiscard]] Frame next(const DecodeOptions& /*options*/) override {
@@ -105,7 +113,7 @@ class GifDecoder final : public Decoder {
   }
 
   void draw(const Record& record) {
-    const cv::Rect visible = record.area & whole(canvas_.size());
+    const cv::Rect visible = is_far_too_wide(record, canvas_.size()) ? cv::Rect() : record.area & whole(canvas_.size());
     const std::vector<int> order = visible.empty() ? std::vector<int>() : row_order(record);
     // rows after the last that is seen are not decoded
     const auto last = std::find_if(order.rbegin(), order.rend(), [&](int row) { return sees(visible, record, row); });

@@ -62,7 +62,7 @@ class JpegDecoder final : public Decoder {
     header_ = header_of(codec, decompressor_.markers().exif());
   }
 
-  [[nodiscard]] Metadata metadata() override {
+  [[nodiscard]] Metadata read_metadata() override {
     const auto copy = [](Bytes bytes) { return std::vector<std::byte>(bytes.begin(), bytes.end()); };
     return {.icc = decompressor_.markers().icc(),
             .exif = copy(decompressor_.markers().exif()),

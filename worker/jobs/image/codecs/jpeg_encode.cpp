@@ -97,7 +97,7 @@ class Compressor {
  private:
   // A row of blocks at a time. Blocks reach over the edges: the last row and column go on there.
   struct RawRows {
-    explicit RawRows(const YuvPicture& from) : picture(from) {
+    explicit RawRows(const YuvPicture& from) {
       for (std::size_t i = 0; i < 3; ++i) {
         const int shift = i == 0 ? 0 : from.shift_x;
         const int unit = DCTSIZE << from.shift_x;  // pixels of a row of blocks
@@ -120,7 +120,6 @@ class Compressor {
       }
       return rows[i].data();
     }
-    const YuvPicture& picture;
     std::array<cv::Mat, 3> padded{};
     std::array<int, 3> lines{};
     std::array<std::vector<JSAMPROW>, 3> rows{};
@@ -159,26 +158,25 @@ class Compressor {
     return true;
   }
 
-  bool try_write_metadata() {
+  void write_metadata() {
     constexpr int kApp1 = JPEG_APP0 + 1;
-    const auto write = [&](int marker, const std::vector<std::byte>& data) {
+    const auto write = [&](int marker, Bytes data) {
       jpeg_write_marker(&codec_, marker, reinterpret_cast<const JOCTET*>(data.data()),
                         static_cast<unsigned>(data.size()));
     };
     if (!exif_.empty()) write(kApp1, exif_);
     if (!xmp_.empty()) write(kApp1, xmp_);
-    const auto& icc = options_.metadata.icc;
+    const Bytes icc = options_.metadata.icc;
     if (!icc.empty()) {
       jpeg_write_icc_profile(&codec_, reinterpret_cast<const JOCTET*>(icc.data()), static_cast<unsigned>(icc.size()));
     }
-    return true;
   }
 
   bool try_encode(unsigned char* first_row, std::size_t stride) {
     constexpr JDIMENSION kRowsPerPoll = 64;
     if (setjmp(handler_.escape) != 0) return false;
     jpeg_start_compress(&codec_, TRUE);
-    (void)try_write_metadata();
+    write_metadata();
     while (codec_.next_scanline < codec_.image_height) {
       if (codec_.next_scanline % kRowsPerPoll == 0 && handler_.cancelled()) return false;
       JSAMPROW row = first_row + codec_.next_scanline * stride;
@@ -191,7 +189,7 @@ class Compressor {
   bool try_encode_raw(RawRows& rows) {
     if (setjmp(handler_.escape) != 0) return false;
     jpeg_start_compress(&codec_, TRUE);
-    (void)try_write_metadata();
+    write_metadata();
     for (int block = 0; codec_.next_scanline < codec_.image_height; ++block) {
       if (handler_.cancelled()) return false;
       JSAMPARRAY parts[] = {rows.at(0, block), rows.at(1, block), rows.at(2, block)};
@@ -202,7 +200,7 @@ class Compressor {
   }
 
   // A marker's payload; what one marker can't hold is left out.
-  static std::vector<std::byte> marker_data(std::string_view prefix, const std::vector<std::byte>& data) {
+  static std::vector<std::byte> marker_data(std::string_view prefix, Bytes data) {
     constexpr std::size_t kMarkerBytesMax = 65'533;
     if (data.empty() || prefix.size() + data.size() > kMarkerBytesMax) return {};
     const auto head = std::as_bytes(std::span(prefix));

@@ -47,7 +47,7 @@ void ChunkWriter::header(const ImageHeader& header) {
   chunk("IHDR", data);  // compression, filter and interlace methods are 0
 }
 
-void ChunkWriter::metadata(const Metadata& metadata) {
+void ChunkWriter::metadata(const MetadataView& metadata) {
   if (!metadata.icc.empty()) {
     std::vector<std::byte> data;
     append(data, {"icc\0\0", 5});  // a name, and compression method 0

@@ -24,7 +24,7 @@ class ChunkWriter {
 
   void header(const ImageHeader& header);
   // iCCP, eXIf and iTXt, for what there is.
-  void metadata(const Metadata& metadata);
+  void metadata(const MetadataView& metadata);
   void chunk(std::string_view type, Bytes data);
   // A chunk of at most `most` bytes, filled in place, without a copy. end() says how many it became.
   [[nodiscard]] std::span<std::byte> begin(std::string_view type, std::size_t most);

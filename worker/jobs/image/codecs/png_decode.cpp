@@ -7,14 +7,14 @@ namespace quern::image::png {
 namespace {
 
 // What is no pixel (text, profiles) may take this much of our memory.
-constexpr std::size_t kChunkBytesMax = kMetadataBytesMax;
+constexpr std::size_t kChunkBytesMax = 8U << 20;
 
-Context open_context(Bytes bytes, spng_ihdr& header, FailOn fail_on = FailOn::kWarning) {
+Context open_context(Bytes bytes, spng_ihdr& header, FailOn fail_on) {
   Context context(spng_ctx_new(0));
   if (!context) throw std::bad_alloc();
-  check(spng_set_chunk_limits(context.get(), kChunkBytesMax, 4 * kChunkBytesMax));
+  check(spng_set_chunk_limits(context.get(), kChunkBytesMax, 2 * kChunkBytesMax));
   // a checksum that fails in a chunk that is no picture costs that chunk, not the picture
-  const auto of_pixels = fail_on == FailOn::kNone ? SPNG_CRC_USE : SPNG_CRC_ERROR;
+  const auto of_pixels = fail_on < FailOn::kError ? SPNG_CRC_USE : SPNG_CRC_ERROR;
   check(spng_set_crc_action(context.get(), of_pixels, SPNG_CRC_DISCARD));
   check(spng_set_png_buffer(context.get(), bytes.data(), bytes.size()));
   check(spng_get_ihdr(context.get(), &header));
@@ -30,9 +30,9 @@ bool has_alpha(spng_ctx* context, const spng_ihdr& header) {
   return failure == 0;
 }
 
-Header read_header(Bytes bytes) {
+Header read_header(Bytes bytes, FailOn fail_on) {
   spng_ihdr header{};
-  const Context context = open_context(bytes, header);
+  const Context context = open_context(bytes, header, fail_on);
   Header read{.format = Format::kPng, .width = header.width, .height = header.height};
   read.alpha = has_alpha(context.get(), header);
   const bool grey =
@@ -90,11 +90,11 @@ std::vector<std::byte> mended(Bytes file) {
 class PngDecoder final : public Decoder {
  public:
   PngDecoder(Bytes bytes, FailOn fail_on, const sdk::Job& job)
-      : Decoder(read_header(bytes)), bytes_(bytes), fail_on_(fail_on), job_(job) {}
+      : Decoder(read_header(bytes, fail_on)), bytes_(bytes), fail_on_(fail_on), job_(job) {}
 
-  [[nodiscard]] Metadata metadata() override {
+  [[nodiscard]] Metadata read_metadata() override {
     spng_ihdr header{};
-    const Context context = open_context(bytes_, header);
+    const Context context = open_context(bytes_, header, fail_on_);
     Metadata read;
     const auto keep = [](const void* data, std::size_t size) {
       const auto* bytes = static_cast<const std::byte*>(data);

@@ -82,7 +82,7 @@ Filter best_filter(const cv::Mat& picture, const Filtered& filtered, int level) 
 
 bool fits_deflate(const cv::Mat& picture) { return picture.total() * picture.elemSize() <= kDeflateBytesMax; }
 
-void encode_deflate(const cv::Mat& picture, int level, const Metadata& metadata, sdk::Output& output,
+void encode_deflate(const cv::Mat& picture, int level, const MetadataView& metadata, sdk::Output& output,
                     const sdk::Job& job) {
   job.throw_if_cancelled();
   const Filtered filtered(picture);

@@ -13,7 +13,7 @@ inline constexpr std::size_t kDeflateBytesMax = 32U << 20;
 [[nodiscard]] bool fits_deflate(const cv::Mat& picture);
 
 // CV_8UC1, CV_8UC3 or CV_8UC4. `level` is 0 to 9, as zlib's: up to 6 more is smaller, and from 7 on much slower.
-void encode_deflate(const cv::Mat& picture, int level, const Metadata& metadata, sdk::Output& output,
+void encode_deflate(const cv::Mat& picture, int level, const MetadataView& metadata, sdk::Output& output,
                     const sdk::Job& job);
 
 }  // namespace quern::image::png

@@ -46,18 +46,12 @@ std::vector<std::byte> compressed(const std::vector<std::uint8_t>& rows, int lev
 
 }  // namespace
 
-void encode_palette(const cv::Mat& picture, const EncodeOptions& options, sdk::Output& output, const sdk::Job& job) {
-  const Quantised quantised = quantise(picture,
-                                       {.colors = options.colors,
-                                        .quality = options.quality,
-                                        .dither = options.dither,
-                                        .effort = options.effort.value_or(kQuantiseEffortDefault)},
-                                       job);
+void encode_palette(const Quantised& quantised, const EncodeOptions& options, sdk::Output& output) {
   const int depth = depth_for(quantised.palette.size());
   ChunkWriter chunks(output);
   constexpr std::uint8_t kIndexed = 3;
-  chunks.header({.width = static_cast<std::uint32_t>(picture.cols),
-                 .height = static_cast<std::uint32_t>(picture.rows),
+  chunks.header({.width = static_cast<std::uint32_t>(quantised.indices.cols),
+                 .height = static_cast<std::uint32_t>(quantised.indices.rows),
                  .depth = static_cast<std::uint8_t>(depth),
                  .color_type = kIndexed});
   chunks.metadata(options.metadata);

@@ -1,13 +1,12 @@
-// PNGs of at most 256 colours, chosen for the picture by libimagequant.
+// PNGs of at most 256 colours.
 #pragma once
 
-#include <opencv2/core/mat.hpp>
-
 #include "worker/jobs/image/codec.h"
+#include "worker/jobs/image/codecs/quantise.h"
 
 namespace quern::image::png {
 
-// CV_8UC3 or CV_8UC4. quality: what is as good in fewer colours has fewer. Throws JobError(kCancelled).
-void encode_palette(const cv::Mat& picture, const EncodeOptions& options, sdk::Output& output, const sdk::Job& job);
+// In as few bits a pixel as the colours need, compressed by libdeflate. Not interlaced.
+void encode_palette(const Quantised& quantised, const EncodeOptions& options, sdk::Output& output);
 
 }  // namespace quern::image::png

@@ -22,19 +22,18 @@ struct Layout {
   std::uint16_t planar = PLANARCONFIG_CONTIG;
   std::uint16_t sample_format = SAMPLEFORMAT_UINT;
   std::uint16_t compression = COMPRESSION_NONE;
+  std::uint16_t extra = 0;  // samples that are no colours; of several, the first is alpha
   Alpha alpha = Alpha::kNone;
   bool tiled = false;
 
-  // How many of the samples are colours.
-  [[nodiscard]] int colors() const { return samples - (alpha == Alpha::kNone ? 0 : 1); }
+  [[nodiscard]] int colors() const { return samples - extra; }
   // Whether its samples can be taken as they are. (libtiff's conversion takes the wrong byte of 16 bits of grey.)
   [[nodiscard]] bool plain() const {
     const bool depth = (bits == 8 || bits == 16) && sample_format == SAMPLEFORMAT_UINT;
-    const bool grey = (photometric == PHOTOMETRIC_MINISBLACK && colors() == 1) ||
-                      (photometric == PHOTOMETRIC_MINISWHITE && samples == 1);
+    const bool grey = (photometric == PHOTOMETRIC_MINISBLACK || photometric == PHOTOMETRIC_MINISWHITE) && colors() == 1;
     const bool rgb = photometric == PHOTOMETRIC_RGB && colors() == 3;
-    const bool inks = photometric == PHOTOMETRIC_SEPARATED && samples == 4 && bits == 8;
-    return depth && (grey || rgb || inks) && planar == PLANARCONFIG_CONTIG;
+    const bool inks = photometric == PHOTOMETRIC_SEPARATED && samples == 4 && extra == 0;
+    return depth && (grey || rgb || inks) && extra <= 1 && planar == PLANARCONFIG_CONTIG;
   }
 };
 
@@ -50,7 +49,8 @@ Layout read_layout(TIFF* tiff) {
   std::uint16_t count = 0;
   std::uint16_t* kinds = nullptr;
   TIFFGetFieldDefaulted(tiff, TIFFTAG_EXTRASAMPLES, &count, &kinds);
-  if (count == 1) layout.alpha = kinds[0] == EXTRASAMPLE_ASSOCALPHA ? Alpha::kPremultiplied : Alpha::kStraight;
+  if (count >= 1 && count < layout.samples) layout.extra = count;
+  if (layout.extra > 0) layout.alpha = kinds[0] == EXTRASAMPLE_ASSOCALPHA ? Alpha::kPremultiplied : Alpha::kStraight;
   return layout;
 }
 
@@ -96,7 +96,7 @@ class TiffDecoder final : public Decoder {
     header_.scratch_bytes = scratch_bytes();
   }
 
-  [[nodiscard]] Metadata metadata() override {
+  [[nodiscard]] Metadata read_metadata() override {
     const auto read = [&](std::uint32_t tag) -> std::vector<std::byte> {
       std::uint32_t size = 0;
       const void* data = nullptr;
@@ -110,6 +110,7 @@ class TiffDecoder final : public Decoder {
   // The first directory's picture.
   [[nodiscard]] Frame next(const DecodeOptions& /*options*/) override {
     check_blocks();
+    file_.expect_pixels();
     cv::Mat picture = layout_.plain() ? read_plain() : read_converted();
     file_.check(sdk::JobErrorCode::kBadInput);
     return {.picture = picture};
@@ -210,10 +211,12 @@ class TiffDecoder final : public Decoder {
     if (layout_.photometric == PHOTOMETRIC_SEPARATED) {
       cv::Mat inks;
       cv::bitwise_not(stored, inks);  // TIFF says how much ink there is, ours how much is not
-      return rgb_of_inks(inks, metadata().icc);
+      return rgb_of_inks(inks, read_metadata().icc);
     }
     cv::Mat out = stored;
-    if (layout_.photometric == PHOTOMETRIC_MINISWHITE) cv::bitwise_not(stored, stored);
+    if (layout_.photometric == PHOTOMETRIC_MINISWHITE) {  // not its alpha
+      cv::bitwise_xor(stored, cv::Scalar(255, 0), stored);
+    }
     if (layout_.colors() == 1) {
       const bool alpha = layout_.alpha != Alpha::kNone;
       out = cv::Mat(size(), alpha ? CV_8UC4 : CV_8UC3);
@@ -244,7 +247,7 @@ class TiffDecoder final : public Decoder {
       cv::mixChannels(&raster, 1, &rgb, 1, kFromTo, 3);
       return rgb;
     }
-    unpremultiply(raster);
+    if (layout_.photometric == PHOTOMETRIC_RGB) unpremultiply(raster);  // of other layouts libtiff leaves colours alone
     return raster;
   }
 

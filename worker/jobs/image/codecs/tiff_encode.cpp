@@ -45,7 +45,7 @@ void describe(TIFF* tiff, const cv::Mat& picture, const EncodeOptions& options) 
     TIFFSetField(tiff, TIFFTAG_PREDICTOR, PREDICTOR_HORIZONTAL);
   }
   TIFFSetField(tiff, TIFFTAG_ROWSPERSTRIP, TIFFDefaultStripSize(tiff, 0));
-  const Metadata& metadata = options.metadata;
+  const MetadataView& metadata = options.metadata;
   if (!metadata.icc.empty())
     TIFFSetField(tiff, TIFFTAG_ICCPROFILE, static_cast<std::uint32_t>(metadata.icc.size()), metadata.icc.data());
   if (!metadata.xmp.empty())

@@ -73,9 +73,10 @@ struct Callbacks {
     note(*static_cast<TiffFile*>(user), format, arguments);
     return 1;
   }
-  // Unknown tags and the like are warnings to libtiff, and cost no pixel.
-  static int on_warning(TIFF* /*tiff*/, void* /*user*/, const char* /*module*/, const char* /*format*/,
-                        va_list /*arguments*/) {
+  // Before pixels, unknown tags and the like, which cost none.
+  static int on_warning(TIFF* /*tiff*/, void* user, const char* /*module*/, const char* format, va_list arguments) {
+    TiffFile& file = *static_cast<TiffFile*>(user);
+    if (file.reads_pixels_ && file.fail_on_ == FailOn::kWarning) note(file, format, arguments);
     return 1;
   }
 };

@@ -22,6 +22,8 @@ class TiffFile {
   [[nodiscard]] TIFF* handle() const { return tiff_.get(); }
   // Throws with libtiff's reason.
   [[noreturn]] void fail(sdk::JobErrorCode code) const;
+  // What libtiff warns of from now on is damage of pixels, as of a strip's JPEG: an error with FailOn::kWarning.
+  void expect_pixels() { reads_pixels_ = true; }
   // Throws if libtiff complained of something that is an error at this level.
   void check(sdk::JobErrorCode code) const;
   [[nodiscard]] bool failed() const { return !error_.empty(); }
@@ -37,6 +39,7 @@ class TiffFile {
   std::size_t at_ = 0;
   FailOn fail_on_ = FailOn::kWarning;
   std::string error_{};
+  bool reads_pixels_ = false;
   std::unique_ptr<TIFF, void (*)(TIFF*)> tiff_{nullptr, TIFFClose};
 
   friend struct Callbacks;

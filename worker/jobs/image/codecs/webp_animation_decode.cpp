@@ -33,7 +33,7 @@ class AnimationDecoder final : public Decoder {
   AnimationDecoder(Bytes bytes, Header header, Metadata metadata, FailOn fail_on, const sdk::Job& job)
       : Decoder(std::move(header)), bytes_(bytes), metadata_(std::move(metadata)), fail_on_(fail_on), job_(job) {}
 
-  [[nodiscard]] Metadata metadata() override { return metadata_; }
+  [[nodiscard]] Metadata read_metadata() override { return metadata_; }
 
   // libwebp keeps two canvases: the one that is shown, and the one before it.
   [[nodiscard]] Frame next(const DecodeOptions& /*options*/) override {
@@ -51,7 +51,8 @@ class AnimationDecoder final : public Decoder {
     const cv::Mat shown(canvas, CV_8UC4, pixels);
     last_ = shown.clone();
     return {.picture = last_,
-            .delay_ms = static_cast<std::uint32_t>(until_ms - std::exchange(shown_until_ms_, until_ms))};
+            .delay_ms = static_cast<std::uint32_t>(until_ms) -
+                        static_cast<std::uint32_t>(std::exchange(shown_until_ms_, until_ms))};
   }
 
  private:

@@ -1,6 +1,8 @@
 #include <webp/encode.h>
 #include <webp/mux.h>
 
+#include <algorithm>
+#include <limits>
 #include <new>
 #include <opencv2/core.hpp>
 #include <string>
@@ -31,7 +33,9 @@ class AnimationEncoder final : public Encoder {
                                                 : WebPPictureImportRGB(&source, pixels.data, stride);
     if (imported == 0) throw std::bad_alloc();
     check(WebPAnimEncoderAdd(encoder_.get(), &source, at_ms_, &config_));
-    at_ms_ += static_cast<int>(std::min<std::uint32_t>(frame.delay_ms, kDelayMaxMs));
+    // libwebp counts in an int; no sum of delays may run over it
+    const int left_ms = (std::numeric_limits<int>::max() - at_ms_) / 2;
+    at_ms_ += std::min(left_ms, static_cast<int>(std::min(frame.delay_ms, kDelayMaxMs)));
   }
 
   void finish(sdk::Output& output) override {
@@ -40,10 +44,10 @@ class AnimationEncoder final : public Encoder {
     const std::unique_ptr<WebPData, void (*)(WebPData*)> owner(&made, WebPDataClear);
     check(WebPAnimEncoderAssemble(encoder_.get(), &made));
     const Bytes file(reinterpret_cast<const std::byte*>(made.bytes), made.size);
-    if (has_metadata(options_.metadata)) {
-      output.write(with_metadata(file, options_.metadata));
-    } else {
+    if (options_.metadata.empty()) {
       output.write(file);
+    } else {
+      output.write(with_metadata(file, options_.metadata));
     }
   }
 

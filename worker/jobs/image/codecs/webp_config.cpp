@@ -8,10 +8,11 @@
 namespace quern::image::webp {
 namespace {
 
-// Without an effort: measured to take less than half of the time of libwebp's own method 4, for 5 to 9 per cent more
-// bytes at equal SSIM (docs/jobs.md). Method 2 chooses modes by distortion alone, which a strong loop filter and more
-// of the bits in flat parts make up for in part; the simple filter keeps more of the texture than the normal one, and
-// is the faster one to decode. Alpha's filters are tried in vain at this effort: the bytes are the same.
+// Without an effort: measured to take less than half of the time of libwebp's own method 4, for a
+// few per cent more bytes at equal SSIM (docs/jobs.md has the numbers). Method 2 chooses modes by distortion alone,
+// which a strong loop filter and more of the bits in flat parts make up for in part; the simple filter keeps more of
+// the texture than the normal one, and is the faster one to decode. Alpha's filters are tried in vain at this effort:
+// the bytes are the same.
 constexpr int kMethodDefault = 2;
 constexpr int kFilterStrengthDefault = 100;
 constexpr int kSimpleFilter = 0;
@@ -57,18 +58,14 @@ Source::Source() : WebPPicture{} {
 
 Source::~Source() { WebPPictureFree(this); }
 
-bool has_metadata(const Metadata& metadata) {
-  return !metadata.icc.empty() || !metadata.exif.empty() || !metadata.xmp.empty();
-}
-
-std::vector<std::byte> with_metadata(Bytes file, const Metadata& metadata) {
+std::vector<std::byte> with_metadata(Bytes file, const MetadataView& metadata) {
   const auto data_of = [](Bytes bytes) {
     return WebPData{.bytes = reinterpret_cast<const std::uint8_t*>(bytes.data()), .size = bytes.size()};
   };
   const WebPData picture = data_of(file);
   const std::unique_ptr<WebPMux, void (*)(WebPMux*)> mux(WebPMuxCreate(&picture, 0), WebPMuxDelete);
   if (!mux) throw std::bad_alloc();
-  const auto put = [&](const char* name, const std::vector<std::byte>& bytes) {
+  const auto put = [&](const char* name, Bytes bytes) {
     const WebPData chunk = data_of(bytes);
     if (!bytes.empty() && WebPMuxSetChunk(mux.get(), name, &chunk, 0) != WEBP_MUX_OK) throw std::bad_alloc();
   };
@@ -76,11 +73,10 @@ std::vector<std::byte> with_metadata(Bytes file, const Metadata& metadata) {
   put("EXIF", metadata.exif);
   put("XMP ", metadata.xmp);
   WebPData assembled{};
+  const std::unique_ptr<WebPData, void (*)(WebPData*)> owner(&assembled, WebPDataClear);
   if (WebPMuxAssemble(mux.get(), &assembled) != WEBP_MUX_OK) throw std::bad_alloc();
   const auto* first = reinterpret_cast<const std::byte*>(assembled.bytes);
-  std::vector<std::byte> out(first, first + assembled.size);
-  WebPDataClear(&assembled);
-  return out;
+  return {first, first + assembled.size};
 }
 
 }  // namespace quern::image::webp

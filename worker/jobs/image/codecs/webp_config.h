@@ -29,8 +29,7 @@ struct Memory {
   ~Memory() { WebPMemoryWriterClear(&writer); }
 };
 
-[[nodiscard]] bool has_metadata(const Metadata& metadata);
 // A file with an ICCP, an EXIF and an XMP chunk, for what there is of each.
-[[nodiscard]] std::vector<std::byte> with_metadata(Bytes file, const Metadata& metadata);
+[[nodiscard]] std::vector<std::byte> with_metadata(Bytes file, const MetadataView& metadata);
 
 }  // namespace quern::image::webp

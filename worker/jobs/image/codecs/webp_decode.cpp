@@ -75,7 +75,8 @@ class Container {
     WebPChunkIterator found{};
     if (WebPDemuxGetChunk(demuxer_.get(), name, 1, &found) == 0) return {};
     const auto* bytes = reinterpret_cast<const std::byte*>(found.chunk.bytes);
-    std::vector<std::byte> copy(bytes, bytes + std::min(found.chunk.size, kMetadataBytesMax));
+    const std::size_t size = found.chunk.size <= kMetadataBytesMax ? found.chunk.size : 0;
+    std::vector<std::byte> copy(bytes, bytes + size);
     WebPDemuxReleaseChunkIterator(&found);
     return copy;
   }
@@ -209,7 +210,7 @@ class WebpDecoder final : public Decoder {
   WebpDecoder(Bytes bytes, FailOn fail_on, const sdk::Job& job)
       : WebpDecoder(bytes, std::make_unique<Container>(bytes, fail_on), fail_on, job) {}
 
-  [[nodiscard]] Metadata metadata() override {
+  [[nodiscard]] Metadata read_metadata() override {
     return {.icc = container_->chunk("ICCP"), .exif = container_->chunk("EXIF"), .xmp = container_->chunk("XMP ")};
   }
 

@@ -90,7 +90,7 @@ void encode(const Picture& picture, const EncodeOptions& options, Sink& sink, We
 
 void write_picture(const Picture& picture, const EncodeOptions& options, sdk::Output& output, const sdk::Job& job) {
   Sink sink{.output = &output, .job = &job};
-  if (!has_metadata(options.metadata)) return encode(picture, options, sink, write, &sink);
+  if (options.metadata.empty()) return encode(picture, options, sink, write, &sink);
   // metadata stands around the picture: it is assembled when its size is known
   Memory memory;
   encode(picture, options, sink, WebPMemoryWrite, &memory.writer);
