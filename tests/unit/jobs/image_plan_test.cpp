@@ -77,13 +77,17 @@ TEST(Plan, NothingAskedIsNothingScaled) {
 }
 
 TEST(Plan, TheLoaderLeavesHalfAsMuchAgainAsIsNeeded) {
-  const auto shrink = [](Size source, Size to) { return shrink_on_load(source, {.scaled = to, .canvas = to}); };
+  const auto shrink = [](Size source, Size to, double headroom = 1.5) {
+    return shrink_on_load(source, {.scaled = to, .canvas = to}, headroom);
+  };
   EXPECT_EQ(shrink({1200, 1200}, {100, 100}), 8U);
   EXPECT_EQ(shrink({1199, 1200}, {100, 100}), 4U);
   EXPECT_EQ(shrink({600, 600}, {100, 100}), 4U);
   EXPECT_EQ(shrink({300, 300}, {100, 100}), 2U);
   EXPECT_EQ(shrink({299, 300}, {100, 100}), 1U);
   EXPECT_EQ(shrink({100, 100}, {4'000'000'000, 1}), 1U);
+  EXPECT_EQ(shrink({1200, 1200}, {100, 100}, 3), 4U);
+  EXPECT_EQ(shrink({1200, 1200}, {100, 100}, 0), 1U) << "a decoder that can't";
 }
 
 TEST(Plan, TurnedSwapsTheSides) {

@@ -58,9 +58,10 @@ struct Header {
   std::uint32_t height = 0;
   int orientation = 1;  // EXIF's, 1 to 8
   bool alpha = false;   // anything may be transparent
-  // Whether DecodeOptions::shrink is followed: by JPEGs in their DCT, by still opaque WebPs as an average. (libwebp
+  // Of decoders that follow DecodeOptions::shrink, JPEGs' in the DCT and still opaque WebPs' by averages: how many
+  // times the pixels that are needed, each way, they should leave to a better kernel. 0: it is not followed. (libwebp
   // would average the colour of invisible pixels, too.)
-  bool shrinkable = false;
+  double shrink_headroom = 0;
   std::uint64_t scratch_bytes = 0;  // that decoding takes beside the picture, where the file decides about it
   // The rest is for image.info and for deciding how to write.
   ColorSpace space = ColorSpace::kRgb;
@@ -102,7 +103,8 @@ struct Frame {
 };
 
 struct DecodeOptions {
-  // 1, 2, 4 or 8: what is shrinkable comes that many times smaller each way (rounded up); the rest as it is stored.
+  // 1, 2, 4 or 8: what has a shrink_headroom comes that many times smaller each way (rounded up); the rest as it is
+  // stored.
   std::uint32_t shrink = 1;
   // The caller takes a YuvPicture where the file is stored so.
   bool yuv_welcome = false;

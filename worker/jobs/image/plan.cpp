@@ -55,9 +55,10 @@ Plan turned(const Plan& plan) {
   return {.scaled = {plan.scaled.height, plan.scaled.width}, .canvas = {plan.canvas.height, plan.canvas.width}};
 }
 
-std::uint32_t shrink_on_load(Size source, const Plan& plan) {
-  const auto enough = [](std::uint64_t pixels, std::uint64_t shrink, std::uint64_t needed) {
-    return 2 * pixels >= 3 * needed * shrink;
+std::uint32_t shrink_on_load(Size source, const Plan& plan, double headroom) {
+  if (headroom == 0) return 1;
+  const auto enough = [headroom](double pixels, double shrink, double needed) {
+    return pixels >= headroom * needed * shrink;
   };
   for (const std::uint32_t shrink : {8U, 4U, 2U}) {
     if (enough(source.width, shrink, plan.scaled.width) && enough(source.height, shrink, plan.scaled.height))

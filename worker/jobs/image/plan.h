@@ -43,9 +43,9 @@ struct Scaling {
 // The same for the picture lying on its side.
 [[nodiscard]] Plan turned(const Plan& plan);
 
-// The largest of 1, 2, 4, 8 that a decoder may shrink by and still leave as many pixels as the plan needs, and half as
-// many again, each way: averaging of blocks is coarser than a kernel.
-[[nodiscard]] std::uint32_t shrink_on_load(Size source, const Plan& plan);
+// The largest of 1, 2, 4, 8 that a decoder may shrink by and still leave `headroom` times as many pixels as the plan
+// needs, each way: averaging of blocks is coarser than a kernel. 1 with a headroom of 0.
+[[nodiscard]] std::uint32_t shrink_on_load(Size source, const Plan& plan, double headroom);
 
 // Where a picture lies in a larger one. -1: left or top; 0: the middle; 1: right or bottom.
 struct Gravity {

@@ -160,10 +160,9 @@ class Rendering {
     for (const ResizeOperation* resize : resizes) {
       const Plan upright = plan_of(resize->request(), upright_size(stored_, orientation_));
       const Plan plan = orientation_ >= 5 ? turned(upright) : upright;
-      options.shrink = std::min(options.shrink, shrink_on_load(stored_, plan));
+      options.shrink = std::min(options.shrink, shrink_on_load(stored_, plan, decoder_->header().shrink_headroom));
       options.region |= needed_region(resize->request(), stored_, orientation_);
     }
-    if (!decoder_->header().shrinkable) options.shrink = 1;
     return options;
   }
 

@@ -41,10 +41,12 @@ std::uint64_t coefficient_bytes(const jpeg_decompress_struct& codec) {
   return blocks * sizeof(JBLOCK);
 }
 
+constexpr double kShrinkHeadroom = 1.5;
+
 Header header_of(jpeg_decompress_struct& codec, Bytes exif) {
   Header header{.format = Format::kJpeg, .width = codec.image_width, .height = codec.image_height};
   header.orientation = exif_orientation(exif);
-  header.shrinkable = true;
+  header.shrink_headroom = kShrinkHeadroom;
   header.lossless = false;
   header.progressive = codec.progressive_mode != FALSE;
   if (jpeg_has_multiple_scans(&codec) != FALSE) header.scratch_bytes = coefficient_bytes(codec);
