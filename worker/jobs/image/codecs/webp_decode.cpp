@@ -185,7 +185,7 @@ void decode_into(WebPDecoderConfig& config, Bytes bitstream, FailOn fail_on, con
   check(status);
 }
 
-// It averages squares of pixels: measured to cost nothing that shows from here on, and 3 % of SSIM at half of it.
+// libwebp averages squares of pixels: at half of this a thumbnail loses 0.6 % of SSIM against an exact Lanczos.
 constexpr double kShrinkHeadroom = 3;
 
 Header read_header(const Container& container, Bytes file) {
