@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "worker/jobs/image/words.h"
 #include "worker/sdk/object.h"
 
 namespace quern::image {
@@ -19,6 +20,14 @@ using sdk::ParamType;
 constexpr std::array kWritten{Format::kJpeg, Format::kPng,  Format::kWebp,       Format::kAvif,
                               Format::kGif,  Format::kTiff, Format::kPlaceholder};
 constexpr std::string_view kAuto = "auto";
+
+using Tiff = EncodeOptions::TiffCompression;
+constexpr auto kTiffCompressions = std::to_array<Word<Tiff>>({{"none", Tiff::kNone},
+                                                              {"lzw", Tiff::kLzw},
+                                                              {"deflate", Tiff::kDeflate},
+                                                              {"jpeg", Tiff::kJpeg},
+                                                              {"packbits", Tiff::kPackbits}});
+constexpr auto kChromaIsFull = std::to_array<Word<bool>>({{"4:2:0", false}, {"4:4:4", true}});
 
 // An option and the formats that have it. Whoever sets it for another one has made a mistake, and is told.
 struct Belongs {
@@ -87,13 +96,6 @@ Format format_of(const boost::json::object& params, const Header& input) {
   return *std::ranges::find(kWritten, word, name_of);  // the SDK checked it
 }
 
-EncodeOptions::TiffCompression tiff_compression(std::string_view word) {
-  using enum EncodeOptions::TiffCompression;
-  constexpr auto kWords = std::to_array<std::pair<std::string_view, EncodeOptions::TiffCompression>>(
-      {{"none", kNone}, {"lzw", kLzw}, {"deflate", kDeflate}, {"jpeg", kJpeg}, {"packbits", kPackbits}});
-  return std::ranges::find(kWords, word, [](const auto& each) { return each.first; })->second;
-}
-
 void set_bit_depth(EncodeOptions& options, int depth) {
   const bool avif = options.format == Format::kAvif;
   const std::array<int, 4> depths = avif ? std::array{8, 10, 12, 12} : std::array{1, 2, 4, 8};
@@ -132,16 +134,14 @@ std::vector<sdk::ParamSpec> encode_specs() {
       flag("smart_subsample", "webp: sharper chroma, slower"),
       whole("effort", "webp 0-6, avif 0-9, gif and png palettes 1-10: slower and smaller", 0, 10),
       flag("progressive", "jpeg, png: coarse first"),
-      {.name = "chroma_subsampling", .help = "jpeg, avif; 4:2:0 when absent", .choices = {"4:2:0", "4:4:4"}},
+      {.name = "chroma_subsampling", .help = "jpeg, avif; 4:2:0 when absent", .choices = words_of(kChromaIsFull)},
       flag("optimise_coding", "jpeg: Huffman tables of its own; true when absent"),
       whole("compression_level", "png: 6 when absent", 0, 9),
       flag("palette", "png: at most 256 colours, chosen for the picture"),
       whole("colors", "png palettes, gif: at most so many", 2, 256),
       {.name = "dither", .type = ParamType::kNumber, .help = "png palettes, gif: 1 when absent", .min = 0, .max = 1},
       whole("bit_depth", "avif 8, 10 or 12; png palettes 1, 2, 4 or 8", 1, 12),
-      {.name = "compression",
-       .help = "tiff; lzw when absent",
-       .choices = {"none", "lzw", "deflate", "jpeg", "packbits"}},
+      {.name = "compression", .help = "tiff; lzw when absent", .choices = words_of(kTiffCompressions)},
       whole("loops", "webp, gif: how often an animation is shown, 0 for ever; the input's when absent", 0, 65'535),
       whole("components_x", "placeholder: waves of its BlurHash, across; 4 when absent", 1, 9),
       whole("components_y", "placeholder: and down; 3 when absent", 1, 9),
@@ -179,13 +179,15 @@ EncodeOptions encode_options(const boost::json::object& params, const Header& in
   options.alpha_quality = whole_or("alpha_quality", 100);
   options.smart_subsample = flag_or("smart_subsample", false);
   options.progressive = flag_or("progressive", false);
-  options.chroma_full = sdk::has(params, "chroma_subsampling") && sdk::string(params, "chroma_subsampling") == "4:4:4";
+  if (sdk::has(params, "chroma_subsampling"))
+    options.chroma_full = meaning_of(kChromaIsFull, sdk::string(params, "chroma_subsampling"));
   options.optimise_coding = flag_or("optimise_coding", true);
   options.compression_level = whole_or("compression_level", 6);
   options.colors = whole_or("colors", 256);
   options.dither = sdk::has(params, "dither") ? sdk::number(params, "dither") : 1.0;
   options.loops = static_cast<std::uint32_t>(whole_or("loops", static_cast<int>(std::min(input.loops, 65'535U))));
-  if (sdk::has(params, "compression")) options.tiff_compression = tiff_compression(sdk::string(params, "compression"));
+  if (sdk::has(params, "compression"))
+    options.tiff_compression = meaning_of(kTiffCompressions, sdk::string(params, "compression"));
   if (sdk::has(params, "effort")) {
     const EffortRange range = effort_range(options.format);
     options.effort = whole_or("effort", 0);

@@ -1,15 +1,22 @@
 #include "worker/jobs/image/input.h"
 
 #include <algorithm>
+#include <array>
 
 #include "worker/jobs/image/color.h"
 #include "worker/jobs/image/memory_estimate.h"
 #include "worker/jobs/image/resize.h"
+#include "worker/jobs/image/words.h"
 #include "worker/jobs/image/yuv.h"
 #include "worker/sdk/object.h"
 
 namespace quern::image {
 namespace {
+
+constexpr auto kFailOn = std::to_array<Word<FailOn>>({{"none", FailOn::kNone},
+                                                      {"truncated", FailOn::kTruncated},
+                                                      {"error", FailOn::kError},
+                                                      {"warning", FailOn::kWarning}});
 
 std::unique_ptr<Decoder> open_within_limits(Bytes bytes, const InputOptions& options, const sdk::Job& job) {
   const auto refuse = [](const std::string& what, const char* limit, std::uint64_t most) {
@@ -83,7 +90,7 @@ std::vector<sdk::ParamSpec> input_specs() {
           {.name = "fail_on",
            .help = "how damaged an input is refused",
            .fallback = "warning",
-           .choices = {"none", "truncated", "error", "warning"}},
+           .choices = words_of(kFailOn)},
           whole("max_input_pixels", "larger pictures are refused from their header; frames count", kPixels, 1U << 30),
           whole("max_input_side", "likewise, of a side", 65'535, 1U << 20),
           whole("max_input_frames", "likewise, of an animation", 3000, 1U << 16),
@@ -92,11 +99,8 @@ std::vector<sdk::ParamSpec> input_specs() {
 }
 
 InputOptions input_options(const boost::json::object& params) {
-  const std::string_view fail_on = sdk::string(params, "fail_on");
   InputOptions options;
-  if (fail_on == "none") options.fail_on = FailOn::kNone;
-  if (fail_on == "truncated") options.fail_on = FailOn::kTruncated;
-  if (fail_on == "error") options.fail_on = FailOn::kError;
+  options.fail_on = meaning_of(kFailOn, sdk::string(params, "fail_on"));
   options.auto_orient = sdk::boolean(params, "auto_orient");
   options.animated = sdk::boolean(params, "animated");
   options.pixels_max = static_cast<std::uint64_t>(sdk::integer(params, "max_input_pixels"));

@@ -1,44 +1,30 @@
 #include "worker/jobs/image/operations/resize_operation.h"
 
-#include <algorithm>
 #include <array>
 #include <string_view>
 #include <utility>
 
 #include "worker/jobs/image/operations/families.h"
 #include "worker/jobs/image/operations/gravity.h"
+#include "worker/jobs/image/words.h"
 #include "worker/jobs/image/yuv.h"
 
 namespace quern::image {
 namespace {
 
-template <class Value, std::size_t kCount>
-using Words = std::array<std::pair<std::string_view, Value>, kCount>;
-
-constexpr Words<Fit, 5> kFits{{{"cover", Fit::kCover},
-                               {"contain", Fit::kContain},
-                               {"fill", Fit::kFill},
-                               {"inside", Fit::kInside},
-                               {"outside", Fit::kOutside}}};
-constexpr Words<Kernel, 6> kKernels{{{"nearest", Kernel::kNearest},
-                                     {"linear", Kernel::kLinear},
-                                     {"cubic", Kernel::kCubic},
-                                     {"mitchell", Kernel::kMitchell},
-                                     {"lanczos2", Kernel::kLanczos2},
-                                     {"lanczos3", Kernel::kLanczos3}}};
-constexpr Words<Strategy, 2> kStrategies{{{"entropy", Strategy::kEntropy}, {"attention", Strategy::kAttention}}};
-
-template <class Table>
-std::vector<std::string> words_of(const Table& table) {
-  std::vector<std::string> words;
-  for (const auto& each : table) words.emplace_back(each.first);
-  return words;
-}
-
-template <class Table>
-auto find_word(const Table& table, std::string_view word) {
-  return std::ranges::find(table, word, [](const auto& each) { return each.first; });
-}
+constexpr auto kFits = std::to_array<Word<Fit>>({{"cover", Fit::kCover},
+                                                 {"contain", Fit::kContain},
+                                                 {"fill", Fit::kFill},
+                                                 {"inside", Fit::kInside},
+                                                 {"outside", Fit::kOutside}});
+constexpr auto kKernels = std::to_array<Word<Kernel>>({{"nearest", Kernel::kNearest},
+                                                       {"linear", Kernel::kLinear},
+                                                       {"cubic", Kernel::kCubic},
+                                                       {"mitchell", Kernel::kMitchell},
+                                                       {"lanczos2", Kernel::kLanczos2},
+                                                       {"lanczos3", Kernel::kLanczos3}});
+constexpr auto kStrategies =
+    std::to_array<Word<Strategy>>({{"entropy", Strategy::kEntropy}, {"attention", Strategy::kAttention}});
 
 sdk::ParamSpec position_param() {
   sdk::ParamSpec spec = gravity_param("position", "what fit cover keeps, and where contain puts the picture");
@@ -72,14 +58,14 @@ std::unique_ptr<ResizeOperation> make_resize(const Arguments& arguments) {
   ResizeRequest request;
   request.asked = {.width = side(arguments, "width"), .height = side(arguments, "height")};
   if (request.asked.width == 0 && request.asked.height == 0) arguments.refuse("width", "is required, or height");
-  request.fit = find_word(kFits, arguments.string("fit"))->second;
-  request.kernel = find_word(kKernels, arguments.string("kernel"))->second;
+  request.fit = meaning_of(kFits, arguments.string("fit"));
+  request.kernel = meaning_of(kKernels, arguments.string("kernel"));
   request.scaling = {.enlarge = !arguments.boolean("without_enlargement"),
                      .reduce = !arguments.boolean("without_reduction")};
   request.background = arguments.color_if("background");
   const std::string_view position = arguments.string("position");
-  if (const auto strategy = find_word(kStrategies, position); strategy != kStrategies.end()) {
-    request.position = strategy->second;
+  if (const Strategy* strategy = find_word(kStrategies, position)) {
+    request.position = *strategy;
   } else {
     request.position = gravity_of(position);
   }
