@@ -51,7 +51,7 @@ struct Track {
   EncodeOptions options;
   std::unique_ptr<Encoder> encoder;
   Wishes wishes{};
-  Color under{};  // transparent pixels, where the format has none
+  Color under{};  // transparent pixels, where the format has none: opaque
 };
 
 // The last resize that names a background, anywhere on the way, names it for formats without alpha, too.
@@ -63,6 +63,7 @@ void add_wishes(const Operations& operations, Track& track) {
     const auto* resize = dynamic_cast<const ResizeOperation*>(operation.get());
     if (resize != nullptr) track.under = resize->request().background.value_or(track.under);
   }
+  track.under.a = 255;
 }
 
 class Rendering {

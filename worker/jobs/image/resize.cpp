@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <opencv2/core.hpp>
-#include <opencv2/imgproc.hpp>
 #include <utility>
 
+#include "worker/jobs/image/alpha.h"
 #include "worker/jobs/image/attention.h"
 #include "worker/jobs/image/color.h"
 #include "worker/jobs/image/yuv.h"
@@ -70,13 +70,6 @@ cv::Mat upright_plane(const cv::Mat& picture, int orientation) {
   }
 }
 
-cv::Mat with_alpha(const cv::Mat& picture) {
-  if (picture.channels() == 4) return picture;
-  cv::Mat out;
-  cv::cvtColor(picture, out, cv::COLOR_RGB2RGBA);
-  return out;
-}
-
 Picture in_srgb(const Picture& picture, const Source& source) {
   return source.icc.empty() ? picture : Picture(to_srgb(to_rgb(picture), source.icc));
 }
@@ -88,7 +81,7 @@ Picture pad(const Picture& picture, const Plan& plan, const ResizeRequest& reque
   if (size == canvas) return picture;
   cv::Mat source = to_rgb(picture);
   const Color around = request.background.value_or(Color{.a = static_cast<std::uint8_t>(has_alpha(picture) ? 0 : 255)});
-  if (around.a < 255) source = with_alpha(source);
+  if (around.a < 255) source = ensure_alpha(source);
   const auto* gravity = std::get_if<Gravity>(&request.position);
   const Gravity place = gravity != nullptr ? *gravity : Gravity{};
   const auto x = static_cast<int>(offset_of(canvas.width - size.width, place.across, Odd::kBehind));

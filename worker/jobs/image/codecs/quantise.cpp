@@ -6,8 +6,9 @@
 #include <memory>
 #include <new>
 #include <opencv2/core.hpp>
-#include <opencv2/imgproc.hpp>
 #include <string>
+
+#include "worker/jobs/image/alpha.h"
 
 // libgomp's, whose header comes with a compiler's OpenMP, which nothing else here needs.
 extern "C" void omp_set_num_threads(int threads);
@@ -37,8 +38,7 @@ int go_on(float /*percent*/, void* job) { return static_cast<const sdk::Job*>(jo
 
 Quantised quantise(const cv::Mat& picture, const QuantiseOptions& options, const sdk::Job& job) {
   omp_set_num_threads(1);  // libimagequant would start some; a worker is one thread
-  cv::Mat rgba = picture;
-  if (picture.channels() == 3) cv::cvtColor(picture, rgba, cv::COLOR_RGB2RGBA);
+  cv::Mat rgba = ensure_alpha(picture);
   const Attributes attributes(liq_attr_create());
   if (!attributes) throw std::bad_alloc();
   // liq's callbacks take void*, and only read

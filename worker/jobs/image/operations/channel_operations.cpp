@@ -1,6 +1,7 @@
 #include <array>
 #include <cmath>
 
+#include "worker/jobs/image/alpha.h"
 #include "worker/jobs/image/operations/arguments.h"
 #include "worker/jobs/image/operations/channel.h"
 #include "worker/jobs/image/operations/families.h"
@@ -21,9 +22,8 @@ OperationKind flatten_kind() {
                    .params = {color_param("background", "a colour of CSS", "black")}},
           .make = [](const Arguments& arguments) {
             const Color background = arguments.color("background");
-            return stateless(
-                [background](const cv::Mat& picture, Context&) { return over_background(picture, background); }, {},
-                wishes_of(background));
+            return stateless([background](const cv::Mat& picture, Context&) { return flatten(picture, background); },
+                             {}, wishes_of(background));
           }};
 }
 

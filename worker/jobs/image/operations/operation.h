@@ -4,8 +4,9 @@
 //     arguments.h          one operation's checked parameters, as its maker reads them
 //     geometry.h           extract, extend, trim, rotate, flip, flop
 //     filter.h             blur, sharpen, median, convolve, dilate, erode
-//     tone.h, lab.h        greyscale, tint, modulate, gamma, negate, normalise, clahe, linear, recomb, threshold
-//     channel.h            flatten, unflatten, ensure_alpha, remove_alpha, extract_channel, bandbool, boolean
+//     tone.h               greyscale, tint, modulate, gamma, negate, normalise, clahe, linear, recomb, threshold
+//     channel.h, ../alpha.h
+//                          flatten, unflatten, ensure_alpha, remove_alpha, extract_channel, bandbool, boolean
 //     composite.h, blend.h composite
 //     X_operations.cpp     a family's rows of the table, on top of its pure functions
 //     resize_operation.h   resize
