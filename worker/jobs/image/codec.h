@@ -135,7 +135,10 @@ class Decoder {
 // By what the bytes are, not by any name. `job` is polled while decoding.
 [[nodiscard]] std::unique_ptr<Decoder> open_decoder(Bytes bytes, FailOn fail_on, const sdk::Job& job);
 
-// How many waves a BlurHash has each way: 1 to 9.
+inline constexpr int kBlurHashWavesMax = 9;
+inline constexpr int kPlaceholderSideMax = 64;  // pixels
+
+// How many waves a BlurHash has each way: 1 to kBlurHashWavesMax.
 struct BlurHashSize {
   int across = 4;
   int down = 3;

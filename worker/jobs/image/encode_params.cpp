@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <concepts>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -108,6 +109,23 @@ void set_bit_depth(EncodeOptions& options, int depth) {
   if (!avif) options.colors = std::min(options.colors, 1 << depth);
 }
 
+// Sets what the job says, and leaves the rest at its default.
+void read(const boost::json::object& params, std::string_view name, bool& value) {
+  if (sdk::has(params, name)) value = sdk::boolean(params, name);
+}
+void read(const boost::json::object& params, std::string_view name, double& value) {
+  if (sdk::has(params, name)) value = sdk::number(params, name);
+}
+template <std::integral Whole>
+void read(const boost::json::object& params, std::string_view name, Whole& value) {
+  if (sdk::has(params, name)) value = static_cast<Whole>(sdk::integer(params, name));
+}
+template <class Value, std::size_t kCount>
+void read(const boost::json::object& params, std::string_view name, const std::array<Word<Value>, kCount>& table,
+          Value& value) {
+  if (sdk::has(params, name)) value = meaning_of(table, sdk::string(params, name));
+}
+
 sdk::ParamSpec whole(const char* name, const char* help, double min, double max) {
   return {.name = name, .type = ParamType::kInteger, .help = help, .min = min, .max = max};
 }
@@ -143,9 +161,10 @@ std::vector<sdk::ParamSpec> encode_specs() {
       whole("bit_depth", "avif 8, 10 or 12; png palettes 1, 2, 4 or 8", 1, 12),
       {.name = "compression", .help = "tiff; lzw when absent", .choices = words_of(kTiffCompressions)},
       whole("loops", "webp, gif: how often an animation is shown, 0 for ever; the input's when absent", 0, 65'535),
-      whole("components_x", "placeholder: waves of its BlurHash, across; 4 when absent", 1, 9),
-      whole("components_y", "placeholder: and down; 3 when absent", 1, 9),
-      whole("side", "placeholder: of the longer side of its data_uri, in pixels; 16 when absent", 1, 64),
+      whole("components_x", "placeholder: waves of its BlurHash, across; 4 when absent", 1, kBlurHashWavesMax),
+      whole("components_y", "placeholder: and down; 3 when absent", 1, kBlurHashWavesMax),
+      whole("side", "placeholder: of the longer side of its data_uri, in pixels; 16 when absent", 1,
+            kPlaceholderSideMax),
       std::move(keep_metadata),
       std::move(keep_icc)};
 }
@@ -167,36 +186,38 @@ bool means_palette(const boost::json::object& params) {
 EncodeOptions encode_options(const boost::json::object& params, const Header& input) {
   EncodeOptions options{.format = format_of(params, input)};
   check_options(params, options.format);
-  const auto whole_or = [&](std::string_view name, int absent) {
-    return sdk::has(params, name) ? static_cast<int>(sdk::integer(params, name)) : absent;
-  };
-  const auto flag_or = [&](std::string_view name, bool absent) {
-    return sdk::has(params, name) ? sdk::boolean(params, name) : absent;
-  };
-  options.quality = whole_or("quality", quality_default(options.format));
-  options.lossless = flag_or("lossless", false);
-  options.near_lossless = flag_or("near_lossless", false);
-  options.alpha_quality = whole_or("alpha_quality", 100);
-  options.smart_subsample = flag_or("smart_subsample", false);
-  options.progressive = flag_or("progressive", false);
-  if (sdk::has(params, "chroma_subsampling"))
-    options.chroma_full = meaning_of(kChromaIsFull, sdk::string(params, "chroma_subsampling"));
-  options.optimise_coding = flag_or("optimise_coding", true);
-  options.compression_level = whole_or("compression_level", 6);
-  options.colors = whole_or("colors", 256);
-  options.dither = sdk::has(params, "dither") ? sdk::number(params, "dither") : 1.0;
-  options.loops = static_cast<std::uint32_t>(whole_or("loops", static_cast<int>(std::min(input.loops, 65'535U))));
-  if (sdk::has(params, "compression"))
-    options.tiff_compression = meaning_of(kTiffCompressions, sdk::string(params, "compression"));
+  const auto set = [&](std::string_view name, auto& value) { read(params, name, value); };
+  options.quality = quality_default(options.format);
+  options.loops = std::min(input.loops, 65'535U);
+  set("quality", options.quality);
+  set("lossless", options.lossless);
+  set("near_lossless", options.near_lossless);
+  set("alpha_quality", options.alpha_quality);
+  set("smart_subsample", options.smart_subsample);
+  set("progressive", options.progressive);
+  set("optimise_coding", options.optimise_coding);
+  set("compression_level", options.compression_level);
+  set("colors", options.colors);
+  set("dither", options.dither);
+  set("loops", options.loops);
+  read(params, "chroma_subsampling", kChromaIsFull, options.chroma_full);
+  read(params, "compression", kTiffCompressions, options.tiff_compression);
   if (sdk::has(params, "effort")) {
     const EffortRange range = effort_range(options.format);
-    options.effort = whole_or("effort", 0);
+    set("effort", options.effort.emplace());
     check_range("effort", *options.effort, range.min, range.max, options.format);
   }
   if (options.format == Format::kPng) options.palette = means_palette(params);
-  options.placeholder = {.blurhash = {.across = whole_or("components_x", 4), .down = whole_or("components_y", 3)},
-                         .side = static_cast<std::uint32_t>(whole_or("side", 16))};
-  if (sdk::has(params, "bit_depth")) set_bit_depth(options, whole_or("bit_depth", 8));
+  options.placeholder = placeholder_options(params);
+  if (sdk::has(params, "bit_depth")) set_bit_depth(options, static_cast<int>(sdk::integer(params, "bit_depth")));
+  return options;
+}
+
+PlaceholderOptions placeholder_options(const boost::json::object& params) {
+  PlaceholderOptions options;
+  read(params, "components_x", options.blurhash.across);
+  read(params, "components_y", options.blurhash.down);
+  read(params, "side", options.side);
   return options;
 }
 

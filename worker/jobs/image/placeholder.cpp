@@ -16,6 +16,7 @@
 
 #include "worker/jobs/image/alpha.h"
 #include "worker/jobs/image/codec.h"
+#include "worker/jobs/image/encode_params.h"
 #include "worker/jobs/image/input.h"
 #include "worker/jobs/image/kinds.h"
 #include "worker/jobs/image/memory_output.h"
@@ -143,14 +144,17 @@ class PlaceholderEncoder final : public Encoder {
 };
 
 void run(sdk::Job& job) {
-  const PlaceholderOptions options{.blurhash = {.across = static_cast<int>(job.integer("components_x")),
-                                                .down = static_cast<int>(job.integer("components_y"))},
-                                   .side = static_cast<std::uint32_t>(job.integer("side"))};
+  const PlaceholderOptions options = placeholder_options(job.params());
   job.output().write(json_of(first_pictures(job, kWorkingBytes).front(), options, job));
 }
 
-sdk::ParamSpec components_param(const char* name, const char* help, int fallback) {
-  return {.name = name, .type = sdk::ParamType::kInteger, .help = help, .fallback = fallback, .min = 1, .max = 9};
+sdk::ParamSpec whole(const char* name, const char* help, std::int64_t fallback, int max) {
+  return {.name = name,
+          .type = sdk::ParamType::kInteger,
+          .help = help,
+          .fallback = fallback,
+          .min = 1,
+          .max = static_cast<double>(max)};
 }
 
 }  // namespace
@@ -182,14 +186,10 @@ sdk::Kind placeholder_kind() {
   kind.name = "image.placeholder";
   kind.summary = "What to show before a picture is there: its BlurHash, dominant colour, and itself very small";
   kind.params = input_specs();
-  kind.params.push_back(components_param("components_x", "of the BlurHash, across", 4));
-  kind.params.push_back(components_param("components_y", "of the BlurHash, down", 3));
-  kind.params.push_back({.name = "side",
-                         .type = sdk::ParamType::kInteger,
-                         .help = "of the longer side of data_uri, in pixels",
-                         .fallback = 16,
-                         .min = 1,
-                         .max = 64});
+  const PlaceholderOptions absent;
+  kind.params.push_back(whole("components_x", "of the BlurHash, across", absent.blurhash.across, kBlurHashWavesMax));
+  kind.params.push_back(whole("components_y", "of the BlurHash, down", absent.blurhash.down, kBlurHashWavesMax));
+  kind.params.push_back(whole("side", "of the longer side of data_uri, in pixels", absent.side, kPlaceholderSideMax));
   kind.input = {.parts_min = 1, .parts_max = 1, .help = "a picture"};
   kind.output = "a JSON object";
   kind.run = run;
