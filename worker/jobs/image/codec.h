@@ -73,6 +73,9 @@ struct Header {
   std::uint32_t loops = 0;                 // of an animation: 0 is for ever
   std::vector<std::uint32_t> delays_ms{};  // of an animation, a frame each
   double density = 0;                      // pixels an inch; 0: not said
+
+  [[nodiscard]] cv::Size size() const { return {static_cast<int>(width), static_cast<int>(height)}; }
+  [[nodiscard]] std::uint64_t pixels() const { return std::uint64_t{width} * height; }
 };
 
 // What surrounds the pixels, as stored.

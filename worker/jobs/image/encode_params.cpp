@@ -234,7 +234,7 @@ void check_format_holds(Format format, cv::Size size) {
 Format choose_format(const Header& input) {
   constexpr std::uint64_t kIconPixels = 64 * 64;
   constexpr std::uint64_t kSmallPhotoPixels = 256 * 256;
-  const std::uint64_t pixels = std::uint64_t{input.width} * input.height;
+  const std::uint64_t pixels = input.pixels();
   const auto fits = [&](Format format) { return std::max(input.width, input.height) <= side_max_of(format); };
   if (input.frames > 1) return fits(Format::kWebp) ? Format::kWebp : Format::kGif;
   if (input.lossless && pixels <= kIconPixels) return Format::kPng;

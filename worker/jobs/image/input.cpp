@@ -4,6 +4,7 @@
 #include <array>
 
 #include "worker/jobs/image/color.h"
+#include "worker/jobs/image/limits.h"
 #include "worker/jobs/image/memory_estimate.h"
 #include "worker/jobs/image/resize.h"
 #include "worker/jobs/image/words.h"
@@ -67,7 +68,7 @@ std::vector<cv::Mat> first_pictures(sdk::Job& job, std::uint64_t working_bytes) 
   for (std::size_t i = 0; i < job.inputs().size(); ++i) {
     const Header header = open_input(job, i, options)->header();
     bytes += estimated_bytes_of_whole(header, job.inputs()[i].bytes.size());
-    pixels = std::max(pixels, std::uint64_t{header.width} * header.height);
+    pixels = std::max(pixels, header.pixels());
   }
   job.reserve_memory(bytes + pixels * working_bytes);
   std::vector<cv::Mat> pictures;
@@ -77,7 +78,6 @@ std::vector<cv::Mat> first_pictures(sdk::Job& job, std::uint64_t working_bytes) 
 
 std::vector<sdk::ParamSpec> input_specs() {
   using sdk::ParamType;
-  constexpr std::int64_t kPixels = 268'402'689;  // 16383 squared, as sharp's limitInputPixels
   const auto whole = [](const char* name, const char* help, std::int64_t fallback, double max) {
     return sdk::ParamSpec{
         .name = name, .type = ParamType::kInteger, .help = help, .fallback = fallback, .min = 1, .max = max};
@@ -91,7 +91,8 @@ std::vector<sdk::ParamSpec> input_specs() {
            .help = "how damaged an input is refused",
            .fallback = "warning",
            .choices = words_of(kFailOn)},
-          whole("max_input_pixels", "larger pictures are refused from their header; frames count", kPixels, 1U << 30),
+          whole("max_input_pixels", "larger pictures are refused from their header; frames count", kPicturePixelsMax,
+                1U << 30),
           whole("max_input_side", "likewise, of a side", 65'535, 1U << 20),
           whole("max_input_frames", "likewise, of an animation", 3000, 1U << 16),
           whole("max_input_bytes", "likewise, of the file", std::int64_t{1} << 32,

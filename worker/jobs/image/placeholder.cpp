@@ -109,10 +109,9 @@ std::string base64(Bytes bytes) {
 // The picture with its longer side at `side`, as a WebP that a page can hold itself.
 std::string data_uri(const cv::Mat& picture, std::uint32_t side, const sdk::Job& job) {
   constexpr int kQuality = 40;
-  const Size whole{static_cast<std::uint32_t>(picture.cols), static_cast<std::uint32_t>(picture.rows)};
   std::optional<cv::Point> place;
   const Picture small =
-      resize({.picture = picture, .whole = whole, .decoded = picture.size()},
+      resize({.picture = picture, .whole = sides_of(picture.size()), .decoded = picture.size()},
              {.asked = {side, side}, .fit = Fit::kInside, .scaling = {.enlarge = false}}, {}, place, job);
   const auto encoder = make_encoder({.format = Format::kWebp, .quality = kQuality}, job);
   encoder->add({.picture = small});

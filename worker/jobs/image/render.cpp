@@ -19,10 +19,6 @@
 namespace quern::image {
 namespace {
 
-Size upright_size(Size stored, int orientation) {
-  return orientation >= 5 ? Size{stored.height, stored.width} : stored;
-}
-
 ResizeOperation* leading_resize(const Operations& operations) {
   return operations.empty() ? nullptr : dynamic_cast<ResizeOperation*>(operations.front().get());
 }
@@ -159,8 +155,7 @@ class Rendering {
     if (resizes.empty()) return {};
     DecodeOptions options{.shrink = 8, .yuv_welcome = true};
     for (const ResizeOperation* resize : resizes) {
-      const Plan upright = plan_of(resize->request(), upright_size(stored_, orientation_));
-      const Plan plan = orientation_ >= 5 ? turned(upright) : upright;
+      const Plan plan = as_stored(plan_of(resize->request(), upright_size(stored_, orientation_)), orientation_);
       options.shrink = std::min(options.shrink, shrink_on_load(stored_, plan));
       options.region |= needed_region(resize->request(), stored_, orientation_);
     }
@@ -181,8 +176,7 @@ class Rendering {
 
   // From the decoder to the encoder.
   [[nodiscard]] OutputEstimate estimate_of(const Track& track) const {
-    const Size upright = upright_size(stored_, orientation_);
-    Shape shape{{static_cast<int>(upright.width), static_cast<int>(upright.height)}, decoder_->header().alpha};
+    Shape shape{cv_size(upright_size(stored_, orientation_)), decoder_->header().alpha};
     const bool resizes_first = first_resize(track.output) != nullptr;
     OutputEstimate estimate{.format = track.options.format,
                             .palette = track.options.palette || track.options.format == Format::kGif,
@@ -195,8 +189,7 @@ class Rendering {
     for (const Operations* operations : {&shared_, &track.output.operations}) {
       for (const auto& operation : *operations) {
         const Shape after = operation->after(shape);
-        if (after.size != shape.size && area_of(after) > static_cast<std::uint64_t>(Limits{}.pixels_max))
-          break;  // it will be refused
+        if (after.size != shape.size && area_of(after) > std::uint64_t{kPicturePixelsMax}) break;  // it will be refused
         if (!is_first || !resizes_first) {
           estimate.operated_pixels = std::max({estimate.operated_pixels, area_of(shape), area_of(after)});
         }

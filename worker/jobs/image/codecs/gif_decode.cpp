@@ -84,7 +84,7 @@ class GifDecoder final : public Decoder {
   // The canvas is the only picture that is kept, and a second one for those that are to vanish again.
   [[nodiscard]] Frame next(const DecodeOptions& /*options*/) override {
     job_.throw_if_cancelled();
-    const cv::Size size(static_cast<int>(header().width), static_cast<int>(header().height));
+    const cv::Size size = header().size();
     if (canvas_.empty()) canvas_ = cv::Mat(size, CV_8UC4, cv::Scalar::all(0));
     dispose();
     if (const std::optional<Record> record = reader_.next()) {

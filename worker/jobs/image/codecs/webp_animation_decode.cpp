@@ -41,7 +41,7 @@ class AnimationDecoder final : public Decoder {
     if (!decoder_) open();
     std::uint8_t* pixels = nullptr;
     int until_ms = 0;
-    const cv::Size canvas(static_cast<int>(header().width), static_cast<int>(header().height));
+    const cv::Size canvas = header().size();
     if (WebPAnimDecoderGetNext(decoder_.get(), &pixels, &until_ms) == 0) {
       if (fail_on_ != FailOn::kNone)
         throw sdk::JobError(sdk::JobErrorCode::kBadInput, "WebP: a frame of the animation is corrupt");

@@ -218,7 +218,7 @@ class WebpDecoder final : public Decoder {
     const WebPIterator& frame = container_->first_frame();
     const Bytes bitstream(reinterpret_cast<const std::byte*>(frame.fragment.bytes), frame.fragment.size);
     if (!container_->frame_fills_canvas()) return {.picture = on_canvas(frame, bitstream)};
-    const cv::Size canvas(static_cast<int>(header().width), static_cast<int>(header().height));
+    const cv::Size canvas = header().size();
     const Extract extract = extract_of(canvas, options);
     const cv::Point2d scale(static_cast<double>(extract.size.width) / extract.region.width,
                             static_cast<double>(extract.size.height) / extract.region.height);
@@ -244,7 +244,7 @@ class WebpDecoder final : public Decoder {
 
   // A frame that leaves some of the canvas transparent.
   [[nodiscard]] cv::Mat on_canvas(const WebPIterator& frame, Bytes bitstream) const {
-    cv::Mat picture(static_cast<int>(header().height), static_cast<int>(header().width), CV_8UC4, cv::Scalar::all(0));
+    cv::Mat picture(header().size(), CV_8UC4, cv::Scalar::all(0));
     // the demuxer has checked that the frame lies inside of the canvas
     cv::Mat target = picture(cv::Rect(frame.x_offset, frame.y_offset, frame.width, frame.height));
     WebPDecoderConfig config = config_for(target);

@@ -11,7 +11,6 @@
 namespace quern::image {
 namespace {
 
-constexpr double kSideMax = 16'383;
 constexpr double kInputSideMax = 1e9;  // the sum of two is an int
 
 [[noreturn]] void refuse_at(const std::string& path, const std::string& message) {
@@ -54,10 +53,11 @@ OperationKind extend_kind() {
   sdk::ObjectSpec spec{
       .name = "extend",
       .help = "Adds pixels at the edges",
-      .params = {whole_param("top", "pixels", 0, kSideMax, 0), whole_param("bottom", "pixels", 0, kSideMax, 0),
-                 whole_param("left", "pixels", 0, kSideMax, 0), whole_param("right", "pixels", 0, kSideMax, 0),
-                 choice_param("extend_with", "what the new pixels show", words_of(kExtendWith), "background"),
-                 color_param("background", "a colour of CSS", "black")}};
+      .params = {
+          whole_param("top", "pixels", 0, kOutputSideMax, 0), whole_param("bottom", "pixels", 0, kOutputSideMax, 0),
+          whole_param("left", "pixels", 0, kOutputSideMax, 0), whole_param("right", "pixels", 0, kOutputSideMax, 0),
+          choice_param("extend_with", "what the new pixels show", words_of(kExtendWith), "background"),
+          color_param("background", "a colour of CSS", "black")}};
   const auto make = [](const Arguments& arguments) {
     const Margins margins{.top = arguments.integer("top"),
                           .bottom = arguments.integer("bottom"),
@@ -102,7 +102,7 @@ OperationKind trim_kind() {
                        .params = {color_param("background", "that colour; the top left pixel's when absent", nullptr),
                                   number_param("threshold", "how far a channel may differ", 0, 255, 10),
                                   flag_param("line_art", "thin lines and single pixels count", false),
-                                  whole_param("margin", "pixels to leave around", 0, kSideMax, 0)}};
+                                  whole_param("margin", "pixels to leave around", 0, kOutputSideMax, 0)}};
   const auto make = [](const Arguments& arguments) -> std::unique_ptr<Operation> {
     return std::make_unique<Trim>(TrimOptions{.background = arguments.color_if("background"),
                                               .threshold = arguments.number("threshold"),

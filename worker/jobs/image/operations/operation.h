@@ -27,6 +27,7 @@
 #include <string_view>
 #include <vector>
 
+#include "worker/jobs/image/limits.h"
 #include "worker/jobs/image/picture.h"
 #include "worker/sdk/job.h"
 
@@ -36,8 +37,8 @@ class Arguments;
 
 // What no picture may exceed, whatever an operation asks for.
 struct Limits {
-  std::int64_t side_max = 16'383;  // what WebP can hold
-  std::int64_t pixels_max = 268'402'689;
+  std::int64_t side_max = kOutputSideMax;
+  std::int64_t pixels_max = kPicturePixelsMax;
 };
 
 struct Context {

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <utility>
 
+#include "worker/jobs/image/limits.h"
 #include "worker/jobs/image/operations/families.h"
 #include "worker/jobs/image/operations/gravity.h"
 #include "worker/jobs/image/words.h"
@@ -77,16 +78,14 @@ Picture ResizeOperation::apply(const Source& source, std::optional<YuvLayout> la
 }
 
 Shape ResizeOperation::after(const Shape& before) const {
-  const Size canvas =
-      plan_of(request_, {static_cast<std::uint32_t>(before.size.width), static_cast<std::uint32_t>(before.size.height)})
-          .canvas;
+  const Size canvas = plan_of(request_, sides_of(before.size)).canvas;
   const bool transparent = request_.fit == Fit::kContain && request_.background.value_or(Color{}).a != 255;
-  return {{static_cast<int>(canvas.width), static_cast<int>(canvas.height)}, before.alpha || transparent};
+  return {cv_size(canvas), before.alpha || transparent};
 }
 
 cv::Mat ResizeOperation::apply(cv::Mat picture, Context& context) {
-  const Size whole{static_cast<std::uint32_t>(picture.cols), static_cast<std::uint32_t>(picture.rows)};
-  return to_rgb(apply({.picture = picture, .whole = whole, .decoded = picture.size()}, {}, context.job));
+  return to_rgb(
+      apply({.picture = picture, .whole = sides_of(picture.size()), .decoded = picture.size()}, {}, context.job));
 }
 
 }  // namespace quern::image
