@@ -9,6 +9,7 @@
 #include <string>
 
 #include "worker/jobs/image/alpha.h"
+#include "worker/jobs/image/codecs/handle.h"
 
 // libgomp's, whose header comes with a compiler's OpenMP, which nothing else here needs.
 extern "C" void omp_set_num_threads(int threads);
@@ -16,13 +17,9 @@ extern "C" void omp_set_num_threads(int threads);
 namespace quern::image {
 namespace {
 
-template <class Type, void (*kDestroy)(Type*)>
-struct Destroy {
-  void operator()(Type* object) const noexcept { kDestroy(object); }
-};
-using Attributes = std::unique_ptr<liq_attr, Destroy<liq_attr, liq_attr_destroy>>;
-using Image = std::unique_ptr<liq_image, Destroy<liq_image, liq_image_destroy>>;
-using Result = std::unique_ptr<liq_result, Destroy<liq_result, liq_result_destroy>>;
+using Attributes = Handle<liq_attr, liq_attr_destroy>;
+using Image = Handle<liq_image, liq_image_destroy>;
+using Result = Handle<liq_result, liq_result_destroy>;
 
 void check(liq_error error, const sdk::Job& job) {
   if (error == LIQ_OK) return;

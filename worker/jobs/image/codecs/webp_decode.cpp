@@ -8,6 +8,7 @@
 
 #include "worker/jobs/image/codecs/exif.h"
 #include "worker/jobs/image/codecs/formats.h"
+#include "worker/jobs/image/codecs/handle.h"
 #include "worker/jobs/image/codecs/webp_animation.h"
 #include "worker/jobs/image/codecs/webp_chunks.h"
 #include "worker/jobs/image/codecs/webp_config.h"
@@ -82,9 +83,6 @@ class Container {
   }
 
  private:
-  struct Delete {
-    void operator()(WebPDemuxer* demuxer) const noexcept { WebPDemuxDelete(demuxer); }
-  };
   struct Frame {
     WebPIterator iterator{};
     bool present = false;
@@ -95,7 +93,7 @@ class Container {
       if (present) WebPDemuxReleaseIterator(&iterator);
     }
   };
-  std::unique_ptr<WebPDemuxer, Delete> demuxer_;
+  Handle<WebPDemuxer, WebPDemuxDelete> demuxer_;
   Frame frame_;
 };
 
@@ -173,7 +171,7 @@ void choose(WebPDecoderConfig& config, const Extract& extract) {
 
 // Decodes one bitstream, slice by slice.
 void decode_into(WebPDecoderConfig& config, Bytes bitstream, FailOn fail_on, const sdk::Job& job) {
-  const std::unique_ptr<WebPIDecoder, void (*)(WebPIDecoder*)> decoder(WebPIDecode(nullptr, 0, &config), WebPIDelete);
+  const Handle<WebPIDecoder, WebPIDelete> decoder(WebPIDecode(nullptr, 0, &config));
   if (!decoder) throw std::bad_alloc();
   VP8StatusCode status = VP8_STATUS_SUSPENDED;
   for (std::size_t known = 0; known < bitstream.size() && status == VP8_STATUS_SUSPENDED;) {
