@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "worker/jobs/image/alpha.h"
@@ -21,6 +22,10 @@ namespace {
 
 ResizeOperation* leading_resize(const Operations& operations) {
   return operations.empty() ? nullptr : dynamic_cast<ResizeOperation*>(operations.front().get());
+}
+
+std::span<const std::unique_ptr<Operation>> after_first(const Operations& operations) {
+  return std::span(operations).subspan(1);
 }
 
 std::uint64_t area_of(const Shape& shape) {
@@ -234,9 +239,9 @@ class Rendering {
   cv::Mat shared_picture(const Source& source) {
     Context context = context_for();
     ResizeOperation* resize = leading_resize(shared_);
-    if (resize != nullptr) return apply_from(shared_, 1, to_rgb(resize->apply(source, {}, job_)), context);
+    if (resize != nullptr) return apply_all(after_first(shared_), to_rgb(resize->apply(source, {}, job_)), context);
     const cv::Mat picture = to_rgb(upright(source.picture, source.orientation));
-    return apply_from(shared_, 0, to_srgb(picture, source.icc), context);
+    return apply_all(shared_, to_srgb(picture, source.icc), context);
   }
 
   Picture after_shared(const cv::Mat& shared, Track& track) {
@@ -250,15 +255,7 @@ class Rendering {
     Picture picture = resize->apply(source, is_all ? preferred_layout(track.options) : std::nullopt, job_);
     if (is_all) return picture;
     Context context = context_for();
-    return apply_from(track.output.operations, 1, to_rgb(picture), context);
-  }
-
-  cv::Mat apply_from(Operations& operations, std::size_t first, cv::Mat picture, Context& context) const {
-    for (std::size_t i = first; i < operations.size(); ++i) {
-      job_.throw_if_cancelled();
-      picture = operations[i]->apply(std::move(picture), context);
-    }
-    return picture;
+    return apply_all(after_first(track.output.operations), to_rgb(picture), context);
   }
 
   void encode(Track& track, Picture picture, std::uint32_t delay_ms) {

@@ -24,6 +24,7 @@
 #include <functional>
 #include <memory>
 #include <opencv2/core/mat.hpp>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -96,7 +97,8 @@ struct OperationKind {
 // From checked parameters. `path` is where the list stands: "operations", "outputs[1].operations".
 [[nodiscard]] Operations make_operations(const boost::json::array& list, std::string_view path);
 
-[[nodiscard]] cv::Mat apply_all(Operations& operations, cv::Mat picture, Context& context);
+[[nodiscard]] cv::Mat apply_all(std::span<const std::unique_ptr<Operation>> operations, cv::Mat picture,
+                                Context& context);
 
 // An operation that keeps nothing from frame to frame. Without `after`, shapes stay as they are.
 [[nodiscard]] std::unique_ptr<Operation> stateless(std::function<cv::Mat(const cv::Mat&, Context&)> apply,
