@@ -16,12 +16,12 @@ void decode_all(std::span<const std::byte> file, FailOn fail_on, cv::Mat* last =
   const sdk::FakeJob job(kNothing);
   const auto decoder = open_decoder(file, fail_on, job);
   const Header& header = decoder->header();
-  if (std::uint64_t{header.width} * header.height > kPixelsMax) return;
+  if (header.pixels() > kPixelsMax) return;
   ASSERT_TRUE(header.delays_ms.empty() || header.delays_ms.size() == header.frames);
   (void)decoder->metadata();
   for (std::uint32_t i = 0; i < std::min(header.frames, kFramesMax); ++i) {
     const Frame frame = decoder->next({});
-    ASSERT_EQ(size_of(frame.picture), cv::Size(static_cast<int>(header.width), static_cast<int>(header.height)));
+    ASSERT_EQ(size_of(frame.picture), header.size());
     if (last != nullptr) *last = std::get<cv::Mat>(frame.picture);
   }
 }

@@ -69,7 +69,7 @@ TEST_P(EveryFormat, AnyByteChangedIsAPictureOrAnError) {
     if (GetParam() == Format::kPng && round % 2 == 0) fix_png_checksums(broken);
     try {
       const Header header = read_header(broken);
-      if (std::uint64_t{header.width} * header.height > 10'000'000) continue;  // the module's own check
+      if (header.pixels() > 10'000'000) continue;  // the module's own check
       const sdk::FakeJob job(kNothing);
       (void)decode(broken, 1, job);
     } catch (const sdk::JobError& error) {

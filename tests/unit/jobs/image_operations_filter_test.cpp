@@ -4,7 +4,7 @@
 
 #include "tests/unit/jobs/operations.h"
 #include "tests/unit/jobs/pictures.h"
-#include "worker/jobs/image/operations/lab.h"
+#include "worker/jobs/image/lab.h"
 
 namespace quern::image {
 namespace {

@@ -1,7 +1,7 @@
 // greyscale, tint, modulate, gamma, negate, normalise, clahe, linear, recomb, threshold; and CIE Lab.
 #include "tests/unit/jobs/operations.h"
 #include "tests/unit/jobs/pictures.h"
-#include "worker/jobs/image/operations/lab.h"
+#include "worker/jobs/image/lab.h"
 
 namespace quern::image {
 namespace {

@@ -92,7 +92,7 @@ TEST(Plan, TheLoaderLeavesHalfAsMuchAgainAsIsNeeded) {
 
 TEST(Plan, TurnedSwapsTheSides) {
   const Plan plan{.scaled = {1, 2}, .canvas = {3, 4}};
-  EXPECT_EQ(turned(plan), (Plan{.scaled = {2, 1}, .canvas = {4, 3}}));
+  EXPECT_EQ(as_stored(plan, 6), (Plan{.scaled = {2, 1}, .canvas = {4, 3}}));
 }
 
 TEST(Gravity, AnOddPixelIsCutBeforeAndPaddedBehind) {

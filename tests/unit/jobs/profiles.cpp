@@ -1,6 +1,6 @@
 #include "tests/unit/jobs/profiles.h"
 
-#include "worker/jobs/image/alpha.h"
+#include "worker/jobs/image/picture.h"
 
 #include <lcms2.h>
 

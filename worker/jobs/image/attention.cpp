@@ -9,6 +9,8 @@
 #include <opencv2/imgproc.hpp>
 #include <tuple>
 
+#include "worker/jobs/image/alpha.h"
+
 namespace quern::image {
 namespace {
 
@@ -27,21 +29,10 @@ Sketch sketch_of(const cv::Mat& picture, cv::Size cut) {
   const int down = std::min(picture.rows, kSideMax);
   cv::Mat small;
   cv::resize(picture, small, {across, down}, 0, 0, cv::INTER_AREA);
-  Sketch sketch{.rgb = {},
+  Sketch sketch{.rgb = flatten(small, Color{}),
                 .scale_x = static_cast<double>(picture.cols) / across,
                 .scale_y = static_cast<double>(picture.rows) / down,
                 .cut = {}};
-  if (small.channels() == 4) {
-    for (int y = 0; y < small.rows; ++y) {
-      auto* row = small.ptr<cv::Vec4b>(y);
-      for (int x = 0; x < small.cols; ++x) {
-        for (int c = 0; c < 3; ++c) row[x][c] = static_cast<std::uint8_t>(row[x][c] * row[x][3] / 255);
-      }
-    }
-    cv::cvtColor(small, sketch.rgb, cv::COLOR_RGBA2RGB);
-  } else {
-    sketch.rgb = small;
-  }
   sketch.cut = {std::clamp(static_cast<int>(std::lround(cut.width / sketch.scale_x)), 1, across),
                 std::clamp(static_cast<int>(std::lround(cut.height / sketch.scale_y)), 1, down)};
   return sketch;

@@ -74,6 +74,9 @@ struct Header {
   std::uint32_t loops = 0;                 // of an animation: 0 is for ever
   std::vector<std::uint32_t> delays_ms{};  // of an animation, a frame each
   double density = 0;                      // pixels an inch; 0: not said
+
+  [[nodiscard]] cv::Size size() const { return {static_cast<int>(width), static_cast<int>(height)}; }
+  [[nodiscard]] std::uint64_t pixels() const { return std::uint64_t{width} * height; }
 };
 
 // What surrounds the pixels, as stored.
@@ -137,7 +140,10 @@ class Decoder {
 // By what the bytes are, not by any name. `job` is polled while decoding.
 [[nodiscard]] std::unique_ptr<Decoder> open_decoder(Bytes bytes, FailOn fail_on, const sdk::Job& job);
 
-// How many waves a BlurHash has each way: 1 to 9.
+inline constexpr int kBlurHashWavesMax = 9;
+inline constexpr int kPlaceholderSideMax = 64;  // pixels
+
+// How many waves a BlurHash has each way: 1 to kBlurHashWavesMax.
 struct BlurHashSize {
   int across = 4;
   int down = 3;

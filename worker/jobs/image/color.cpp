@@ -13,16 +13,16 @@
 #include <optional>
 #include <string_view>
 
+#include "worker/jobs/image/codecs/handle.h"
+
 namespace quern::image {
 namespace {
 
-using Profile = std::unique_ptr<void, void (*)(cmsHPROFILE)>;
-using TransformHandle = std::unique_ptr<void, void (*)(cmsHTRANSFORM)>;
+using Profile = Handle<void, cmsCloseProfile>;
+using TransformHandle = Handle<void, cmsDeleteTransform>;
 
 Profile open_profile(Bytes icc) {
-  const cmsHPROFILE profile =
-      icc.empty() ? nullptr : cmsOpenProfileFromMem(icc.data(), static_cast<cmsUInt32Number>(icc.size()));
-  return {profile, [](cmsHPROFILE each) { cmsCloseProfile(each); }};
+  return Profile(icc.empty() ? nullptr : cmsOpenProfileFromMem(icc.data(), static_cast<cmsUInt32Number>(icc.size())));
 }
 
 enum class Pixels { kRgb, kRgba, kInks };
@@ -32,15 +32,14 @@ struct Transform {
   Pixels pixels{};
   bool grey = false;      // the profile is of one channel
   bool identity = false;  // it changes nothing
-  TransformHandle handle{nullptr, nullptr};
+  TransformHandle handle{};
 };
 
 TransformHandle make_handle(const Profile& from, cmsUInt32Number in, cmsUInt32Number out) {
-  const Profile srgb(cmsCreate_sRGBProfile(), [](cmsHPROFILE each) { cmsCloseProfile(each); });
+  const Profile srgb(cmsCreate_sRGBProfile());
   cmsUInt32Number flags = cmsFLAGS_BLACKPOINTCOMPENSATION;
   if (T_EXTRA(in) != 0) flags |= cmsFLAGS_COPY_ALPHA;
-  return {cmsCreateTransform(from.get(), in, srgb.get(), out, INTENT_PERCEPTUAL, flags),
-          [](cmsHTRANSFORM each) { cmsDeleteTransform(each); }};
+  return TransformHandle(cmsCreateTransform(from.get(), in, srgb.get(), out, INTENT_PERCEPTUAL, flags));
 }
 
 // Of a grey profile: what each of 256 levels becomes.

@@ -14,9 +14,9 @@
 #include <string_view>
 #include <vector>
 
+#include "worker/jobs/image/alpha.h"
 #include "worker/jobs/image/input.h"
 #include "worker/jobs/image/kinds.h"
-#include "worker/jobs/image/operations/channel.h"
 
 namespace quern::image {
 namespace {
@@ -29,25 +29,10 @@ constexpr std::string_view kChannelNames[] = {"red", "green", "blue", "alpha"};
 constexpr int kWindow = 11;
 constexpr int kReach = kWindow / 2;
 
-// Colour times alpha.
+// Colour times alpha, and alpha.
 cv::Mat on_black(const cv::Mat& picture) {
-  const cv::Mat source = ensure_alpha(picture, 255);
-  cv::Mat out(source.size(), CV_8UC4);
-  for (int y = 0; y < source.rows; ++y) {
-    const auto* from = source.ptr<cv::Vec4b>(y);
-    auto* to = out.ptr<cv::Vec4b>(y);
-    for (int x = 0; x < source.cols; ++x) {
-      const int alpha = from[x][3];
-      for (int c = 0; c < 3; ++c) to[x][c] = static_cast<std::uint8_t>((from[x][c] * alpha + 127) / 255);
-      to[x][3] = from[x][3];
-    }
-  }
-  return out;
-}
-
-cv::Mat channel_of(const cv::Mat& picture, int channel) {
-  cv::Mat out;
-  cv::extractChannel(picture, out, channel);
+  cv::Mat out = ensure_alpha(flatten(picture, Color{}));
+  if (picture.channels() == 4) cv::insertChannel(channel_of(picture, 3), out, 3);
   return out;
 }
 

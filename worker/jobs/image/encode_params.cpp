@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <array>
+#include <concepts>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "worker/jobs/image/words.h"
 #include "worker/sdk/object.h"
 
 namespace quern::image {
@@ -19,6 +21,14 @@ using sdk::ParamType;
 constexpr std::array kWritten{Format::kJpeg, Format::kPng,  Format::kWebp,       Format::kAvif,
                               Format::kGif,  Format::kTiff, Format::kPlaceholder};
 constexpr std::string_view kAuto = "auto";
+
+using Tiff = EncodeOptions::TiffCompression;
+constexpr auto kTiffCompressions = std::to_array<Word<Tiff>>({{"none", Tiff::kNone},
+                                                              {"lzw", Tiff::kLzw},
+                                                              {"deflate", Tiff::kDeflate},
+                                                              {"jpeg", Tiff::kJpeg},
+                                                              {"packbits", Tiff::kPackbits}});
+constexpr auto kChromaIsFull = std::to_array<Word<bool>>({{"4:2:0", false}, {"4:4:4", true}});
 
 // An option and the formats that have it. Whoever sets it for another one has made a mistake, and is told.
 struct Belongs {
@@ -87,13 +97,6 @@ Format format_of(const boost::json::object& params, const Header& input) {
   return *std::ranges::find(kWritten, word, name_of);  // the SDK checked it
 }
 
-EncodeOptions::TiffCompression tiff_compression(std::string_view word) {
-  using enum EncodeOptions::TiffCompression;
-  constexpr auto kWords = std::to_array<std::pair<std::string_view, EncodeOptions::TiffCompression>>(
-      {{"none", kNone}, {"lzw", kLzw}, {"deflate", kDeflate}, {"jpeg", kJpeg}, {"packbits", kPackbits}});
-  return std::ranges::find(kWords, word, [](const auto& each) { return each.first; })->second;
-}
-
 void set_bit_depth(EncodeOptions& options, int depth) {
   const bool avif = options.format == Format::kAvif;
   const std::array<int, 4> depths = avif ? std::array{8, 10, 12, 12} : std::array{1, 2, 4, 8};
@@ -104,6 +107,23 @@ void set_bit_depth(EncodeOptions& options, int depth) {
   }
   options.bit_depth = depth;
   if (!avif) options.colors = std::min(options.colors, 1 << depth);
+}
+
+// Sets what the job says, and leaves the rest at its default.
+void read(const boost::json::object& params, std::string_view name, bool& value) {
+  if (sdk::has(params, name)) value = sdk::boolean(params, name);
+}
+void read(const boost::json::object& params, std::string_view name, double& value) {
+  if (sdk::has(params, name)) value = sdk::number(params, name);
+}
+template <std::integral Whole>
+void read(const boost::json::object& params, std::string_view name, Whole& value) {
+  if (sdk::has(params, name)) value = static_cast<Whole>(sdk::integer(params, name));
+}
+template <class Value, std::size_t kCount>
+void read(const boost::json::object& params, std::string_view name, const std::array<Word<Value>, kCount>& table,
+          Value& value) {
+  if (sdk::has(params, name)) value = meaning_of(table, sdk::string(params, name));
 }
 
 sdk::ParamSpec whole(const char* name, const char* help, double min, double max) {
@@ -132,20 +152,19 @@ std::vector<sdk::ParamSpec> encode_specs() {
       flag("smart_subsample", "webp: sharper chroma, slower"),
       whole("effort", "webp 0-6, avif 0-9, gif and png palettes 1-10: slower and smaller", 0, 10),
       flag("progressive", "jpeg, png: coarse first"),
-      {.name = "chroma_subsampling", .help = "jpeg, avif; 4:2:0 when absent", .choices = {"4:2:0", "4:4:4"}},
+      {.name = "chroma_subsampling", .help = "jpeg, avif; 4:2:0 when absent", .choices = words_of(kChromaIsFull)},
       flag("optimise_coding", "jpeg: Huffman tables of its own; true when absent"),
       whole("compression_level", "png: 6 when absent", 0, 9),
       flag("palette", "png: at most 256 colours, chosen for the picture"),
       whole("colors", "png palettes, gif: at most so many", 2, 256),
       {.name = "dither", .type = ParamType::kNumber, .help = "png palettes, gif: 1 when absent", .min = 0, .max = 1},
       whole("bit_depth", "avif 8, 10 or 12; png palettes 1, 2, 4 or 8", 1, 12),
-      {.name = "compression",
-       .help = "tiff; lzw when absent",
-       .choices = {"none", "lzw", "deflate", "jpeg", "packbits"}},
+      {.name = "compression", .help = "tiff; lzw when absent", .choices = words_of(kTiffCompressions)},
       whole("loops", "webp, gif: how often an animation is shown, 0 for ever; the input's when absent", 0, 65'535),
-      whole("components_x", "placeholder: waves of its BlurHash, across; 4 when absent", 1, 9),
-      whole("components_y", "placeholder: and down; 3 when absent", 1, 9),
-      whole("side", "placeholder: of the longer side of its data_uri, in pixels; 16 when absent", 1, 64),
+      whole("components_x", "placeholder: waves of its BlurHash, across; 4 when absent", 1, kBlurHashWavesMax),
+      whole("components_y", "placeholder: and down; 3 when absent", 1, kBlurHashWavesMax),
+      whole("side", "placeholder: of the longer side of its data_uri, in pixels; 16 when absent", 1,
+            kPlaceholderSideMax),
       std::move(keep_metadata),
       std::move(keep_icc)};
 }
@@ -167,34 +186,38 @@ bool means_palette(const boost::json::object& params) {
 EncodeOptions encode_options(const boost::json::object& params, const Header& input) {
   EncodeOptions options{.format = format_of(params, input)};
   check_options(params, options.format);
-  const auto whole_or = [&](std::string_view name, int absent) {
-    return sdk::has(params, name) ? static_cast<int>(sdk::integer(params, name)) : absent;
-  };
-  const auto flag_or = [&](std::string_view name, bool absent) {
-    return sdk::has(params, name) ? sdk::boolean(params, name) : absent;
-  };
-  options.quality = whole_or("quality", quality_default(options.format));
-  options.lossless = flag_or("lossless", false);
-  options.near_lossless = flag_or("near_lossless", false);
-  options.alpha_quality = whole_or("alpha_quality", 100);
-  options.smart_subsample = flag_or("smart_subsample", false);
-  options.progressive = flag_or("progressive", false);
-  options.chroma_full = sdk::has(params, "chroma_subsampling") && sdk::string(params, "chroma_subsampling") == "4:4:4";
-  options.optimise_coding = flag_or("optimise_coding", true);
-  options.compression_level = whole_or("compression_level", 6);
-  options.colors = whole_or("colors", 256);
-  options.dither = sdk::has(params, "dither") ? sdk::number(params, "dither") : 1.0;
-  options.loops = static_cast<std::uint32_t>(whole_or("loops", static_cast<int>(std::min(input.loops, 65'535U))));
-  if (sdk::has(params, "compression")) options.tiff_compression = tiff_compression(sdk::string(params, "compression"));
+  const auto set = [&](std::string_view name, auto& value) { read(params, name, value); };
+  options.quality = quality_default(options.format);
+  options.loops = std::min(input.loops, 65'535U);
+  set("quality", options.quality);
+  set("lossless", options.lossless);
+  set("near_lossless", options.near_lossless);
+  set("alpha_quality", options.alpha_quality);
+  set("smart_subsample", options.smart_subsample);
+  set("progressive", options.progressive);
+  set("optimise_coding", options.optimise_coding);
+  set("compression_level", options.compression_level);
+  set("colors", options.colors);
+  set("dither", options.dither);
+  set("loops", options.loops);
+  read(params, "chroma_subsampling", kChromaIsFull, options.chroma_full);
+  read(params, "compression", kTiffCompressions, options.tiff_compression);
   if (sdk::has(params, "effort")) {
     const EffortRange range = effort_range(options.format);
-    options.effort = whole_or("effort", 0);
+    set("effort", options.effort.emplace());
     check_range("effort", *options.effort, range.min, range.max, options.format);
   }
   if (options.format == Format::kPng) options.palette = means_palette(params);
-  options.placeholder = {.blurhash = {.across = whole_or("components_x", 4), .down = whole_or("components_y", 3)},
-                         .side = static_cast<std::uint32_t>(whole_or("side", 16))};
-  if (sdk::has(params, "bit_depth")) set_bit_depth(options, whole_or("bit_depth", 8));
+  options.placeholder = placeholder_options(params);
+  if (sdk::has(params, "bit_depth")) set_bit_depth(options, static_cast<int>(sdk::integer(params, "bit_depth")));
+  return options;
+}
+
+PlaceholderOptions placeholder_options(const boost::json::object& params) {
+  PlaceholderOptions options;
+  read(params, "components_x", options.blurhash.across);
+  read(params, "components_y", options.blurhash.down);
+  read(params, "side", options.side);
   return options;
 }
 
@@ -211,7 +234,7 @@ void check_format_holds(Format format, cv::Size size) {
 Format choose_format(const Header& input) {
   constexpr std::uint64_t kIconPixels = 64 * 64;
   constexpr std::uint64_t kSmallPhotoPixels = 256 * 256;
-  const std::uint64_t pixels = std::uint64_t{input.width} * input.height;
+  const std::uint64_t pixels = input.pixels();
   const auto fits = [&](Format format) { return std::max(input.width, input.height) <= side_max_of(format); };
   if (input.frames > 1) return fits(Format::kWebp) ? Format::kWebp : Format::kGif;
   if (input.lossless && pixels <= kIconPixels) return Format::kPng;

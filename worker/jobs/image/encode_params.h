@@ -16,6 +16,9 @@ namespace quern::image {
 // option that the format does not have. Metadata, frames and grey are the caller's.
 [[nodiscard]] EncodeOptions encode_options(const boost::json::object& params, const Header& input);
 
+// "components_x", "components_y" and "side", of a kind's own or of encode_specs().
+[[nodiscard]] PlaceholderOptions placeholder_options(const boost::json::object& params);
+
 // Throws JobError(kInvalidArgument) for a picture that the format has no room for.
 void check_format_holds(Format format, cv::Size size);
 

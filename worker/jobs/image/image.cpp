@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "worker/jobs/image/kinds.h"
-#include "worker/jobs/image/operations/lab.h"
+#include "worker/jobs/image/lab.h"
 #include "worker/jobs/image/resample.h"
 
 namespace {

@@ -8,6 +8,7 @@
 #include "worker/jobs/image/codecs/exif.h"
 #include "worker/jobs/image/color.h"
 #include "worker/jobs/image/kinds.h"
+#include "worker/jobs/image/plan.h"
 
 namespace quern::image {
 namespace {
@@ -54,7 +55,7 @@ json::value icc_of(Bytes icc) {
 }
 
 json::object describe(const Header& header, const Metadata& metadata) {
-  const bool lies = header.orientation >= 5;
+  const bool lies = lies_on_side(header.orientation);
   json::object object{{"format", name_of(header.format)},
                       {"width", lies ? header.height : header.width},
                       {"height", lies ? header.width : header.height},

@@ -1,15 +1,23 @@
 #include "worker/jobs/image/input.h"
 
 #include <algorithm>
+#include <array>
 
 #include "worker/jobs/image/color.h"
+#include "worker/jobs/image/limits.h"
 #include "worker/jobs/image/memory_estimate.h"
 #include "worker/jobs/image/resize.h"
+#include "worker/jobs/image/words.h"
 #include "worker/jobs/image/yuv.h"
 #include "worker/sdk/object.h"
 
 namespace quern::image {
 namespace {
+
+constexpr auto kFailOn = std::to_array<Word<FailOn>>({{"none", FailOn::kNone},
+                                                      {"truncated", FailOn::kTruncated},
+                                                      {"error", FailOn::kError},
+                                                      {"warning", FailOn::kWarning}});
 
 std::unique_ptr<Decoder> open_within_limits(Bytes bytes, const InputOptions& options, const sdk::Job& job) {
   const auto refuse = [](const std::string& what, const char* limit, std::uint64_t most) {
@@ -60,7 +68,7 @@ std::vector<cv::Mat> first_pictures(sdk::Job& job, std::uint64_t working_bytes) 
   for (std::size_t i = 0; i < job.inputs().size(); ++i) {
     const Header header = open_input(job, i, options)->header();
     bytes += estimated_bytes_of_whole(header, job.inputs()[i].bytes.size());
-    pixels = std::max(pixels, std::uint64_t{header.width} * header.height);
+    pixels = std::max(pixels, header.pixels());
   }
   job.reserve_memory(bytes + pixels * working_bytes);
   std::vector<cv::Mat> pictures;
@@ -70,7 +78,6 @@ std::vector<cv::Mat> first_pictures(sdk::Job& job, std::uint64_t working_bytes) 
 
 std::vector<sdk::ParamSpec> input_specs() {
   using sdk::ParamType;
-  constexpr std::int64_t kPixels = 268'402'689;  // 16383 squared, as sharp's limitInputPixels
   const auto whole = [](const char* name, const char* help, std::int64_t fallback, double max) {
     return sdk::ParamSpec{
         .name = name, .type = ParamType::kInteger, .help = help, .fallback = fallback, .min = 1, .max = max};
@@ -83,8 +90,9 @@ std::vector<sdk::ParamSpec> input_specs() {
           {.name = "fail_on",
            .help = "how damaged an input is refused",
            .fallback = "warning",
-           .choices = {"none", "truncated", "error", "warning"}},
-          whole("max_input_pixels", "larger pictures are refused from their header; frames count", kPixels, 1U << 30),
+           .choices = words_of(kFailOn)},
+          whole("max_input_pixels", "larger pictures are refused from their header; frames count", kPicturePixelsMax,
+                1U << 30),
           whole("max_input_side", "likewise, of a side", 65'535, 1U << 20),
           whole("max_input_frames", "likewise, of an animation", 3000, 1U << 16),
           whole("max_input_bytes", "likewise, of the file", std::int64_t{1} << 32,
@@ -92,11 +100,8 @@ std::vector<sdk::ParamSpec> input_specs() {
 }
 
 InputOptions input_options(const boost::json::object& params) {
-  const std::string_view fail_on = sdk::string(params, "fail_on");
   InputOptions options;
-  if (fail_on == "none") options.fail_on = FailOn::kNone;
-  if (fail_on == "truncated") options.fail_on = FailOn::kTruncated;
-  if (fail_on == "error") options.fail_on = FailOn::kError;
+  options.fail_on = meaning_of(kFailOn, sdk::string(params, "fail_on"));
   options.auto_orient = sdk::boolean(params, "auto_orient");
   options.animated = sdk::boolean(params, "animated");
   options.pixels_max = static_cast<std::uint64_t>(sdk::integer(params, "max_input_pixels"));

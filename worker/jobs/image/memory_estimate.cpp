@@ -62,7 +62,7 @@ std::uint64_t bytes_of_two(const Header& header, const DecodeOptions& options) {
 
 std::uint64_t estimated_bytes(const Header& header, const DecodeOptions& options, std::uint64_t file_bytes,
                               std::span<const OutputEstimate> outputs) {
-  const std::uint64_t stored = std::uint64_t{header.width} * header.height;
+  const std::uint64_t stored = header.pixels();
   const std::uint64_t decoded =
       stored / (std::uint64_t{options.shrink} * options.shrink) + header.width + header.height;
   // a part of the file may have to be joined, or unpacked
@@ -84,7 +84,7 @@ std::uint64_t estimated_bytes(const Header& header, const DecodeOptions& options
 }
 
 std::uint64_t estimated_bytes_of_whole(const Header& header, std::uint64_t file_bytes) {
-  const std::uint64_t pixels = std::uint64_t{header.width} * header.height;
+  const std::uint64_t pixels = header.pixels();
   // as stored, upright and in sRGB: two copies at a time
   return pixels * (decoder_bytes(header) + (header.alpha ? 8U : 7U)) + header.scratch_bytes + file_bytes;
 }

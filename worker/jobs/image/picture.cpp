@@ -17,6 +17,17 @@ bool has_alpha(const Picture& picture) {
   return std::get<cv::Mat>(picture).channels() == 4;
 }
 
+bool is_grey(const cv::Mat& picture) {
+  const int channels = picture.channels();
+  for (int y = 0; y < picture.rows; ++y) {
+    const std::uint8_t* row = picture.ptr(y);
+    for (int x = 0; x < picture.cols; ++x, row += channels) {
+      if (row[0] != row[1] || row[1] != row[2]) return false;
+    }
+  }
+  return true;
+}
+
 cv::Mat make_plane(cv::Size size, int type) {
   constexpr int kAlignment = 64;  // bytes; cv::Mat's own memory begins so, too
   const int unit = static_cast<int>(CV_ELEM_SIZE(type));

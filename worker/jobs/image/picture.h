@@ -50,6 +50,8 @@ using Picture = std::variant<cv::Mat, YuvPicture>;
 
 [[nodiscard]] cv::Size size_of(const Picture& picture);
 [[nodiscard]] bool has_alpha(const Picture& picture);
+// Whether every pixel, RGB or RGBA, is some grey.
+[[nodiscard]] bool is_grey(const cv::Mat& picture);
 
 // A plane whose rows are aligned as YuvPicture's are. Its content is not initialised.
 [[nodiscard]] cv::Mat make_plane(cv::Size size, int type = CV_8UC1);

@@ -14,12 +14,14 @@
 #include <string_view>
 #include <vector>
 
+#include "worker/jobs/image/alpha.h"
 #include "worker/jobs/image/codec.h"
+#include "worker/jobs/image/encode_params.h"
 #include "worker/jobs/image/input.h"
 #include "worker/jobs/image/kinds.h"
 #include "worker/jobs/image/memory_output.h"
-#include "worker/jobs/image/operations/channel.h"
 #include "worker/jobs/image/resize.h"
+#include "worker/jobs/image/srgb.h"
 #include "worker/jobs/image/stats.h"
 #include "worker/jobs/image/yuv.h"
 
@@ -41,12 +43,8 @@ std::string base83(int value, int length) {
   return text;
 }
 
-double decoded(double value) { return value <= 0.04045 ? value / 12.92 : std::pow((value + 0.055) / 1.055, 2.4); }
-
-int encoded(double value) {
-  const double linear = std::clamp(value, 0.0, 1.0);
-  const double srgb = linear <= 0.0031308 ? linear * 12.92 : 1.055 * std::pow(linear, 1 / 2.4) - 0.055;
-  return static_cast<int>(std::lround(srgb * 255));
+int srgb_byte(double linear) {
+  return static_cast<int>(std::lround(srgb_of_linear(std::clamp(linear, 0.0, 1.0)) * 255));
 }
 
 using LinearRgb = std::array<double, 3>;
@@ -64,7 +62,7 @@ std::vector<double> waves_of(int waves, int length) {
 // The waves' amplitudes, row by row. Summed a row of pixels at a time: a pixel costs as much as there are waves across.
 std::vector<LinearRgb> amplitudes(const cv::Mat& picture, BlurHashSize size, const sdk::Job& job) {
   std::array<double, 256> linear{};
-  for (std::size_t i = 0; i < linear.size(); ++i) linear[i] = decoded(static_cast<double>(i) / 255);
+  for (std::size_t i = 0; i < linear.size(); ++i) linear[i] = linear_of_srgb(static_cast<double>(i) / 255);
   const std::vector<double> across = waves_of(size.across, picture.cols);
   const std::vector<double> down = waves_of(size.down, picture.rows);
   const auto waves = static_cast<std::size_t>(size.across);
@@ -111,10 +109,9 @@ std::string base64(Bytes bytes) {
 // The picture with its longer side at `side`, as a WebP that a page can hold itself.
 std::string data_uri(const cv::Mat& picture, std::uint32_t side, const sdk::Job& job) {
   constexpr int kQuality = 40;
-  const Size whole{static_cast<std::uint32_t>(picture.cols), static_cast<std::uint32_t>(picture.rows)};
   std::optional<cv::Point> place;
   const Picture small =
-      resize({.picture = picture, .whole = whole, .decoded = picture.size()},
+      resize({.picture = picture, .whole = sides_of(picture.size()), .decoded = picture.size()},
              {.asked = {side, side}, .fit = Fit::kInside, .scaling = {.enlarge = false}}, {}, place, job);
   const auto encoder = make_encoder({.format = Format::kWebp, .quality = kQuality}, job);
   encoder->add({.picture = small});
@@ -146,21 +143,24 @@ class PlaceholderEncoder final : public Encoder {
 };
 
 void run(sdk::Job& job) {
-  const PlaceholderOptions options{.blurhash = {.across = static_cast<int>(job.integer("components_x")),
-                                                .down = static_cast<int>(job.integer("components_y"))},
-                                   .side = static_cast<std::uint32_t>(job.integer("side"))};
+  const PlaceholderOptions options = placeholder_options(job.params());
   job.output().write(json_of(first_pictures(job, kWorkingBytes).front(), options, job));
 }
 
-sdk::ParamSpec components_param(const char* name, const char* help, int fallback) {
-  return {.name = name, .type = sdk::ParamType::kInteger, .help = help, .fallback = fallback, .min = 1, .max = 9};
+sdk::ParamSpec whole(const char* name, const char* help, std::int64_t fallback, int max) {
+  return {.name = name,
+          .type = sdk::ParamType::kInteger,
+          .help = help,
+          .fallback = fallback,
+          .min = 1,
+          .max = static_cast<double>(max)};
 }
 
 }  // namespace
 
 std::string blur_hash(const cv::Mat& picture, BlurHashSize size, const sdk::Job& job) {
   constexpr Color kWhite{.r = 255, .g = 255, .b = 255};
-  const std::vector<LinearRgb> waves = amplitudes(over_background(picture, kWhite), size, job);
+  const std::vector<LinearRgb> waves = amplitudes(flatten(picture, kWhite), size, job);
   double largest = 0;
   for (std::size_t i = 1; i < waves.size(); ++i) {
     for (const double each : waves[i]) largest = std::max(largest, std::abs(each));
@@ -168,7 +168,7 @@ std::string blur_hash(const cv::Mat& picture, BlurHashSize size, const sdk::Job&
   const int steps = static_cast<int>(std::clamp(std::floor(largest * 166 - 0.5), 0.0, 82.0));
   const double unit = waves.size() > 1 ? (steps + 1) / 166.0 : 1;
   std::string hash = base83(size.across - 1 + (size.down - 1) * 9, 1) + base83(waves.size() > 1 ? steps : 0, 1);
-  hash += base83((encoded(waves[0][0]) << 16) + (encoded(waves[0][1]) << 8) + encoded(waves[0][2]), 4);
+  hash += base83((srgb_byte(waves[0][0]) << 16) + (srgb_byte(waves[0][1]) << 8) + srgb_byte(waves[0][2]), 4);
   for (std::size_t i = 1; i < waves.size(); ++i) {
     const LinearRgb& wave = waves[i];
     hash += base83((quantised(wave[0] / unit) * 19 + quantised(wave[1] / unit)) * 19 + quantised(wave[2] / unit), 2);
@@ -185,14 +185,10 @@ sdk::Kind placeholder_kind() {
   kind.name = "image.placeholder";
   kind.summary = "What to show before a picture is there: its BlurHash, dominant colour, and itself very small";
   kind.params = input_specs();
-  kind.params.push_back(components_param("components_x", "of the BlurHash, across", 4));
-  kind.params.push_back(components_param("components_y", "of the BlurHash, down", 3));
-  kind.params.push_back({.name = "side",
-                         .type = sdk::ParamType::kInteger,
-                         .help = "of the longer side of data_uri, in pixels",
-                         .fallback = 16,
-                         .min = 1,
-                         .max = 64});
+  const PlaceholderOptions absent;
+  kind.params.push_back(whole("components_x", "of the BlurHash, across", absent.blurhash.across, kBlurHashWavesMax));
+  kind.params.push_back(whole("components_y", "of the BlurHash, down", absent.blurhash.down, kBlurHashWavesMax));
+  kind.params.push_back(whole("side", "of the longer side of data_uri, in pixels", absent.side, kPlaceholderSideMax));
   kind.input = {.parts_min = 1, .parts_max = 1, .help = "a picture"};
   kind.output = "a JSON object";
   kind.run = run;

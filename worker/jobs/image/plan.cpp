@@ -51,8 +51,13 @@ Plan make_plan(Size source, Size asked, Fit fit, Scaling scaling) {
   return {scaled, scaled};
 }
 
-Plan turned(const Plan& plan) {
-  return {.scaled = {plan.scaled.height, plan.scaled.width}, .canvas = {plan.canvas.height, plan.canvas.width}};
+Size upright_size(Size stored, int orientation) {
+  return lies_on_side(orientation) ? Size{stored.height, stored.width} : stored;
+}
+
+Plan as_stored(const Plan& upright, int orientation) {
+  // who turns a size twice has the first again
+  return {.scaled = upright_size(upright.scaled, orientation), .canvas = upright_size(upright.canvas, orientation)};
 }
 
 std::uint32_t shrink_on_load(Size source, const Plan& plan, double headroom) {
@@ -69,7 +74,7 @@ std::uint32_t shrink_on_load(Size source, const Plan& plan, double headroom) {
 
 Gravity as_stored(Gravity upright, int orientation) {
   Gravity stored = upright;
-  if (orientation >= 5) std::swap(stored.across, stored.down);
+  if (lies_on_side(orientation)) std::swap(stored.across, stored.down);
   // where the stored picture's first column and first row end up
   if (orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8) stored.across = -stored.across;
   if (orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7) stored.down = -stored.down;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <opencv2/core/types.hpp>
 
 namespace quern::image {
 
@@ -21,6 +22,16 @@ struct Size {
   std::uint32_t height = 0;
   friend bool operator==(const Size&, const Size&) = default;
 };
+[[nodiscard]] inline cv::Size cv_size(Size size) {
+  return {static_cast<int>(size.width), static_cast<int>(size.height)};
+}
+[[nodiscard]] inline Size sides_of(cv::Size size) {
+  return {static_cast<std::uint32_t>(size.width), static_cast<std::uint32_t>(size.height)};
+}
+
+// Whether a picture with this EXIF orientation is stored lying on its side: its width is the upright one's height.
+[[nodiscard]] constexpr bool lies_on_side(int orientation) { return orientation >= 5; }
+[[nodiscard]] Size upright_size(Size stored, int orientation);
 
 // Scale all of the picture to `scaled`, then cut or pad it to `canvas`. (Who carries it out need not make
 // the whole of `scaled`, which an extreme shape can make very large.)
@@ -40,8 +51,8 @@ struct Scaling {
 // Both 0: nothing is scaled.
 [[nodiscard]] Plan make_plan(Size source, Size asked, Fit fit, Scaling scaling = {});
 
-// The same for the picture lying on its side.
-[[nodiscard]] Plan turned(const Plan& plan);
+// An upright picture's plan for who works on it as it is stored.
+[[nodiscard]] Plan as_stored(const Plan& upright, int orientation);
 
 // The largest of 1, 2, 4, 8 that a decoder may shrink by and still leave `headroom` times as many pixels as the plan
 // needs, each way: averaging of blocks is coarser than a kernel. 1 with a headroom of 0.
@@ -53,7 +64,7 @@ struct Gravity {
   int down = 0;
   friend bool operator==(const Gravity&, const Gravity&) = default;
 };
-// As an upright picture's gravity looks to who works on it as it is stored, with EXIF orientation `orientation`.
+// Likewise, its gravity.
 [[nodiscard]] Gravity as_stored(Gravity upright, int orientation);
 
 // How far from its beginning, of `free` pixels; less than 0 of them where it is the larger one. An odd pixel more is

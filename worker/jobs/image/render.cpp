@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "worker/jobs/image/alpha.h"
@@ -19,12 +20,12 @@
 namespace quern::image {
 namespace {
 
-Size upright_size(Size stored, int orientation) {
-  return orientation >= 5 ? Size{stored.height, stored.width} : stored;
-}
-
 ResizeOperation* leading_resize(const Operations& operations) {
   return operations.empty() ? nullptr : dynamic_cast<ResizeOperation*>(operations.front().get());
+}
+
+std::span<const std::unique_ptr<Operation>> after_first(const Operations& operations) {
+  return std::span(operations).subspan(1);
 }
 
 std::uint64_t area_of(const Shape& shape) {
@@ -51,7 +52,7 @@ struct Track {
   EncodeOptions options;
   std::unique_ptr<Encoder> encoder;
   Wishes wishes{};
-  Color under{};  // transparent pixels, where the format has none
+  Color under{};  // transparent pixels, where the format has none: opaque
 };
 
 // The last resize that names a background, anywhere on the way, names it for formats without alpha, too.
@@ -63,6 +64,7 @@ void add_wishes(const Operations& operations, Track& track) {
     const auto* resize = dynamic_cast<const ResizeOperation*>(operation.get());
     if (resize != nullptr) track.under = resize->request().background.value_or(track.under);
   }
+  track.under.a = 255;
 }
 
 class Rendering {
@@ -158,8 +160,7 @@ class Rendering {
     if (resizes.empty()) return {};
     DecodeOptions options{.shrink = 8, .yuv_welcome = true};
     for (const ResizeOperation* resize : resizes) {
-      const Plan upright = plan_of(resize->request(), upright_size(stored_, orientation_));
-      const Plan plan = orientation_ >= 5 ? turned(upright) : upright;
+      const Plan plan = as_stored(plan_of(resize->request(), upright_size(stored_, orientation_)), orientation_);
       options.shrink = std::min(options.shrink, shrink_on_load(stored_, plan, decoder_->header().shrink_headroom));
       options.region |= needed_region(resize->request(), stored_, orientation_);
     }
@@ -179,8 +180,7 @@ class Rendering {
 
   // From the decoder to the encoder.
   [[nodiscard]] OutputEstimate estimate_of(const Track& track) const {
-    const Size upright = upright_size(stored_, orientation_);
-    Shape shape{{static_cast<int>(upright.width), static_cast<int>(upright.height)}, decoder_->header().alpha};
+    Shape shape{cv_size(upright_size(stored_, orientation_)), decoder_->header().alpha};
     const bool resizes_first = first_resize(track.output) != nullptr;
     OutputEstimate estimate{.format = track.options.format,
                             .palette = track.options.palette || track.options.format == Format::kGif,
@@ -193,8 +193,7 @@ class Rendering {
     for (const Operations* operations : {&shared_, &track.output.operations}) {
       for (const auto& operation : *operations) {
         const Shape after = operation->after(shape);
-        if (after.size != shape.size && area_of(after) > static_cast<std::uint64_t>(Limits{}.pixels_max))
-          break;  // it will be refused
+        if (after.size != shape.size && area_of(after) > std::uint64_t{kPicturePixelsMax}) break;  // it will be refused
         if (!is_first || !resizes_first) {
           estimate.operated_pixels = std::max({estimate.operated_pixels, area_of(shape), area_of(after)});
         }
@@ -239,9 +238,9 @@ class Rendering {
   cv::Mat shared_picture(const Source& source) {
     Context context = context_for();
     ResizeOperation* resize = leading_resize(shared_);
-    if (resize != nullptr) return apply_from(shared_, 1, to_rgb(resize->apply(source, {}, job_)), context);
+    if (resize != nullptr) return apply_all(after_first(shared_), to_rgb(resize->apply(source, {}, job_)), context);
     const cv::Mat picture = to_rgb(upright(source.picture, source.orientation));
-    return apply_from(shared_, 0, to_srgb(picture, source.icc), context);
+    return apply_all(shared_, to_srgb(picture, source.icc), context);
   }
 
   Picture after_shared(const cv::Mat& shared, Track& track) {
@@ -255,15 +254,7 @@ class Rendering {
     Picture picture = resize->apply(source, is_all ? preferred_layout(track.options) : std::nullopt, job_);
     if (is_all) return picture;
     Context context = context_for();
-    return apply_from(track.output.operations, 1, to_rgb(picture), context);
-  }
-
-  cv::Mat apply_from(Operations& operations, std::size_t first, cv::Mat picture, Context& context) const {
-    for (std::size_t i = first; i < operations.size(); ++i) {
-      job_.throw_if_cancelled();
-      picture = operations[i]->apply(std::move(picture), context);
-    }
-    return picture;
+    return apply_all(after_first(track.output.operations), to_rgb(picture), context);
   }
 
   void encode(Track& track, Picture picture, std::uint32_t delay_ms) {

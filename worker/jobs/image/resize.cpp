@@ -5,21 +5,16 @@
 #include <algorithm>
 #include <cmath>
 #include <opencv2/core.hpp>
-#include <opencv2/imgproc.hpp>
 #include <utility>
 
+#include "worker/jobs/image/alpha.h"
 #include "worker/jobs/image/attention.h"
 #include "worker/jobs/image/color.h"
+#include "worker/jobs/image/limits.h"
 #include "worker/jobs/image/yuv.h"
 
 namespace quern::image {
 namespace {
-
-bool lies(int orientation) { return orientation >= 5; }
-
-Size turned(Size size, int orientation) { return lies(orientation) ? Size{size.height, size.width} : size; }
-
-cv::Size cv_size(Size size) { return {static_cast<int>(size.width), static_cast<int>(size.height)}; }
 
 // How much of the scaled picture is kept, and from where.
 struct Kept {
@@ -70,13 +65,6 @@ cv::Mat upright_plane(const cv::Mat& picture, int orientation) {
   }
 }
 
-cv::Mat with_alpha(const cv::Mat& picture) {
-  if (picture.channels() == 4) return picture;
-  cv::Mat out;
-  cv::cvtColor(picture, out, cv::COLOR_RGB2RGBA);
-  return out;
-}
-
 Picture in_srgb(const Picture& picture, const Source& source) {
   return source.icc.empty() ? picture : Picture(to_srgb(to_rgb(picture), source.icc));
 }
@@ -88,7 +76,7 @@ Picture pad(const Picture& picture, const Plan& plan, const ResizeRequest& reque
   if (size == canvas) return picture;
   cv::Mat source = to_rgb(picture);
   const Color around = request.background.value_or(Color{.a = static_cast<std::uint8_t>(has_alpha(picture) ? 0 : 255)});
-  if (around.a < 255) source = with_alpha(source);
+  if (around.a < 255) source = ensure_alpha(source);
   const auto* gravity = std::get_if<Gravity>(&request.position);
   const Gravity place = gravity != nullptr ? *gravity : Gravity{};
   const auto x = static_cast<int>(offset_of(canvas.width - size.width, place.across, Odd::kBehind));
@@ -101,7 +89,7 @@ Picture pad(const Picture& picture, const Plan& plan, const ResizeRequest& reque
 // Crops that look at the picture: all of it is scaled, and turned, before the place is known.
 Picture resize_by_strategy(const Source& source, const ResizeRequest& request, const Plan& plan, Strategy strategy,
                            std::optional<cv::Point>& place, const sdk::Job& job) {
-  const Plan stored = lies(source.orientation) ? image::turned(plan) : plan;
+  const Plan stored = as_stored(plan, source.orientation);
   const Resize whole{.from = {{0, 0}, source.decoded}, .to = cv_size(stored.scaled), .kernel = request.kernel};
   const cv::Mat scaled =
       to_rgb(in_srgb(upright(resample_any(source.picture, whole, {}, job), source.orientation), source));
@@ -128,8 +116,7 @@ cv::Rect needed_region(const ResizeRequest& request, Size stored, int orientatio
   const cv::Rect whole({0, 0}, cv_size(stored));
   const auto* gravity = std::get_if<Gravity>(&request.position);
   if (gravity == nullptr || request.fit != Fit::kCover) return whole;
-  const Plan upright = plan_of(request, turned(stored, orientation));
-  const Plan plan = lies(orientation) ? image::turned(upright) : upright;
+  const Plan plan = as_stored(plan_of(request, upright_size(stored, orientation)), orientation);
   const cv::Rect2d from = source_of(kept_of(plan, as_stored(*gravity, orientation)), plan.scaled,
                                     {static_cast<double>(stored.width), static_cast<double>(stored.height)});
   // and what the kernel sees around it: at most three of the result's pixels, each way
@@ -143,22 +130,22 @@ cv::Rect needed_region(const ResizeRequest& request, Size stored, int orientatio
 
 Picture resize(const Source& source, const ResizeRequest& request, std::optional<YuvLayout> layout,
                std::optional<cv::Point>& place, const sdk::Job& job) {
-  const Plan plan = plan_of(request, turned(source.whole, source.orientation));
+  const Plan plan = plan_of(request, upright_size(source.whole, source.orientation));
   if (const auto* strategy = std::get_if<Strategy>(&request.position);
       strategy != nullptr && request.fit == Fit::kCover) {
     return resize_by_strategy(source, request, plan, *strategy, place, job);
   }
   const auto* asked = std::get_if<Gravity>(&request.position);
   const Gravity gravity = as_stored(asked != nullptr ? *asked : Gravity{}, source.orientation);
-  const Plan lying = lies(source.orientation) ? image::turned(plan) : plan;
-  const Kept kept = kept_of(lying, gravity);
-  cv::Rect2d from = source_of(kept, lying.scaled, source.decoded);
+  const Plan stored = as_stored(plan, source.orientation);
+  const Kept kept = kept_of(stored, gravity);
+  cv::Rect2d from = source_of(kept, stored.scaled, source.decoded);
   from -= source.offset;
   if (!source.icc.empty()) layout.reset();
   // It is turned after it was scaled, when there are fewer pixels. Turning would move an odd last pixel's chroma.
   const bool odd = kept.size.width % 2 != 0 || kept.size.height % 2 != 0;
   if (layout && source.orientation != 1 && odd && (layout->shift_x != 0 || layout->shift_y != 0)) layout.reset();
-  if (layout && lies(source.orientation)) std::swap(layout->shift_x, layout->shift_y);
+  if (layout && lies_on_side(source.orientation)) std::swap(layout->shift_x, layout->shift_y);
   const Picture scaled =
       resample_any(source.picture, {.from = from, .to = kept.size, .kernel = request.kernel}, layout, job);
   return pad(in_srgb(upright(scaled, source.orientation), source), plan, request);
@@ -170,7 +157,7 @@ Picture upright(const Picture& picture, int orientation) {
   YuvPicture turned = std::get<YuvPicture>(picture);
   for (cv::Mat& plane : turned.planes) plane = upright_plane(plane, orientation);
   if (!turned.alpha.empty()) turned.alpha = upright_plane(turned.alpha, orientation);
-  if (lies(orientation)) std::swap(turned.shift_x, turned.shift_y);
+  if (lies_on_side(orientation)) std::swap(turned.shift_x, turned.shift_y);
   return turned;
 }
 

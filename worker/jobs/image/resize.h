@@ -29,9 +29,6 @@ struct ResizeRequest {
       background{};  // around a contained picture; absent: black, and nothing around what is transparent
 };
 
-// The largest side of a result: what WebP can hold.
-inline constexpr std::uint32_t kOutputSideMax = 16'383;
-
 // What a request means for a picture of this size, upright. Throws JobError(kInvalidArgument) with `field` for results
 // of more than kOutputSideMax a side.
 [[nodiscard]] Plan plan_of(const ResizeRequest& request, Size upright);

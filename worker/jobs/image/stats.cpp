@@ -13,7 +13,7 @@
 
 #include "worker/jobs/image/input.h"
 #include "worker/jobs/image/kinds.h"
-#include "worker/jobs/image/operations/lab.h"
+#include "worker/jobs/image/lab.h"
 
 namespace quern::image {
 namespace {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "worker/jobs/image/codecs/formats.h"
+#include "worker/jobs/image/codecs/handle.h"
 
 namespace quern::image::avif {
 namespace {
@@ -13,10 +14,7 @@ namespace {
 // What AV1's highest level allows a picture: dav1d 1.0 refuses larger ones, which libaom reads.
 constexpr std::uint64_t kDav1dPixelsMax = 35'651'584;
 
-struct Destroy {
-  void operator()(avifDecoder* decoder) const noexcept { avifDecoderDestroy(decoder); }
-};
-using Handle = std::unique_ptr<avifDecoder, Destroy>;
+using File = Handle<avifDecoder, avifDecoderDestroy>;
 
 void check(avifResult result, const avifDecoder& decoder) {
   if (result == AVIF_RESULT_OK) return;
@@ -48,8 +46,8 @@ std::string_view subsampling_of(avifPixelFormat format) {
 }
 
 // `pixels_max`: of one coded picture; no more is decoded, whatever the file says of its size.
-Handle open_file(Bytes bytes, FailOn fail_on, std::uint64_t pixels_max) {
-  Handle decoder(avifDecoderCreate());
+File open_file(Bytes bytes, FailOn fail_on, std::uint64_t pixels_max) {
+  File decoder(avifDecoderCreate());
   if (!decoder) throw std::bad_alloc();
   decoder->maxThreads = 1;
   decoder->codecChoice = pixels_max <= kDav1dPixelsMax ? AVIF_CODEC_CHOICE_DAV1D : AVIF_CODEC_CHOICE_AOM;
@@ -137,7 +135,7 @@ class AvifDecoder final : public Decoder {
   Bytes bytes_;
   FailOn fail_on_;
   const sdk::Job& job_;
-  Handle decoder_;
+  File decoder_;
 };
 
 }  // namespace

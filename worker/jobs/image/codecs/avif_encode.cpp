@@ -6,6 +6,7 @@
 #include <string>
 
 #include "worker/jobs/image/codecs/formats.h"
+#include "worker/jobs/image/codecs/handle.h"
 #include "worker/jobs/image/codecs/still.h"
 #include "worker/jobs/image/yuv.h"
 
@@ -15,12 +16,8 @@ namespace {
 constexpr int kEffortDefault = 4;  // as sharp's
 constexpr int kQuantizerMax = 63;
 
-template <class Type, void (*kDestroy)(Type*)>
-struct Destroy {
-  void operator()(Type* object) const noexcept { kDestroy(object); }
-};
-using Encoding = std::unique_ptr<avifEncoder, Destroy<avifEncoder, avifEncoderDestroy>>;
-using Image = std::unique_ptr<avifImage, Destroy<avifImage, avifImageDestroy>>;
+using Encoding = Handle<avifEncoder, avifEncoderDestroy>;
+using Image = Handle<avifImage, avifImageDestroy>;
 
 void check(avifResult result) {
   if (result == AVIF_RESULT_OK) return;
@@ -81,7 +78,7 @@ void write(const cv::Mat& picture, const EncodeOptions& options, sdk::Output& ou
   set_quality(*encoder, options);
   job.throw_if_cancelled();
   avifRWData made = AVIF_DATA_EMPTY;
-  const std::unique_ptr<avifRWData, void (*)(avifRWData*)> owner(&made, avifRWDataFree);
+  const Handle<avifRWData, avifRWDataFree> owner(&made);
   check(avifEncoderWrite(encoder.get(), image.get(), &made));
   job.throw_if_cancelled();
   output.write(Bytes(reinterpret_cast<const std::byte*>(made.data), made.size));

@@ -21,7 +21,6 @@ class Damage {
   void report(FailOn kind, std::string_view why) const {
     if (fail_on_ >= kind) refuse(why);
   }
-  [[nodiscard]] bool refuses(FailOn kind) const { return fail_on_ >= kind; }
 
  private:
   std::string_view format_;

@@ -1,8 +1,9 @@
 #include <algorithm>
 #include <array>
-#include <opencv2/imgproc.hpp>
+#include <opencv2/core.hpp>
 #include <vector>
 
+#include "worker/jobs/image/alpha.h"
 #include "worker/jobs/image/codecs/formats.h"
 #include "worker/jobs/image/codecs/gif_reader.h"
 
@@ -83,7 +84,7 @@ class GifDecoder final : public Decoder {
   // The canvas is the only picture that is kept, and a second one for those that are to vanish again.
   [[nodiscard]] Frame next(const DecodeOptions& /*options*/) override {
     job_.throw_if_cancelled();
-    const cv::Size size(static_cast<int>(header().width), static_cast<int>(header().height));
+    const cv::Size size = header().size();
     if (canvas_.empty()) canvas_ = cv::Mat(size, CV_8UC4, cv::Scalar::all(0));
     dispose();
     if (const std::optional<Record> record = reader_.next()) {
@@ -96,13 +97,7 @@ class GifDecoder final : public Decoder {
     }
     const std::uint32_t delay_ms = index_ < header().delays_ms.size() ? header().delays_ms[index_] : 0;
     ++index_;
-    cv::Mat picture;
-    if (header().alpha) {
-      canvas_.copyTo(picture);
-    } else {
-      cv::cvtColor(canvas_, picture, cv::COLOR_RGBA2RGB);
-    }
-    return {.picture = picture, .delay_ms = delay_ms};
+    return {.picture = header().alpha ? canvas_.clone() : remove_alpha(canvas_), .delay_ms = delay_ms};
   }
 
  private:

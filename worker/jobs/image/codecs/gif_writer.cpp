@@ -8,12 +8,14 @@
 #include <string>
 #include <utility>
 
+#include "worker/jobs/image/codecs/handle.h"
+
 namespace quern::image::gif {
 namespace {
 
 constexpr int kRowsPerPoll = 16;
 
-using ColorMap = std::unique_ptr<ColorMapObject, decltype([](ColorMapObject* map) { GifFreeMapObject(map); })>;
+using ColorMap = Handle<ColorMapObject, GifFreeMapObject>;
 
 // Padded to the power of two that the format wants.
 ColorMap color_map(std::span<const Color> palette) {

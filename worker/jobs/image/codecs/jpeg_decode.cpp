@@ -89,7 +89,7 @@ class JpegDecoder final : public Decoder {
  private:
   // The planes as stored are so much cheaper than a region of pixels that a little more around it is no matter.
   [[nodiscard]] bool worth_cutting(const cv::Rect& region) const {
-    return 2.0 * region.width * region.height < static_cast<double>(header().width) * header().height;
+    return 2.0 * region.width * region.height < static_cast<double>(header().pixels());
   }
   static cv::Rect shrunken(const cv::Rect& region, int shrink) {
     const cv::Point first(region.x / shrink, region.y / shrink);

@@ -8,6 +8,8 @@
 #include <new>
 #include <vector>
 
+#include "worker/jobs/image/codecs/handle.h"
+
 namespace quern::image::png {
 namespace {
 
@@ -24,8 +26,7 @@ void append(std::vector<std::byte>& to, std::string_view text) {
 }
 
 std::vector<std::byte> zlib_compressed(Bytes data) {
-  const std::unique_ptr<libdeflate_compressor, void (*)(libdeflate_compressor*)> compressor(
-      libdeflate_alloc_compressor(6), libdeflate_free_compressor);
+  const Handle<libdeflate_compressor, libdeflate_free_compressor> compressor(libdeflate_alloc_compressor(6));
   if (!compressor) throw std::bad_alloc();
   std::vector<std::byte> out(libdeflate_zlib_compress_bound(compressor.get(), data.size()));
   out.resize(libdeflate_zlib_compress(compressor.get(), data.data(), data.size(), out.data(), out.size()));

@@ -8,14 +8,12 @@
 #include <new>
 #include <string>
 
+#include "worker/jobs/image/codecs/handle.h"
 #include "worker/sdk/job.h"
 
 namespace quern::image::png {
 
-struct FreeContext {
-  void operator()(spng_ctx* context) const noexcept { spng_ctx_free(context); }
-};
-using Context = std::unique_ptr<spng_ctx, FreeContext>;
+using Context = Handle<spng_ctx, spng_ctx_free>;
 
 inline void check(int failure, sdk::JobErrorCode code = sdk::JobErrorCode::kBadInput) {
   if (failure == SPNG_EMEM) throw std::bad_alloc();

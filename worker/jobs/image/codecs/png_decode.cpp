@@ -115,7 +115,7 @@ class PngDecoder final : public Decoder {
     const std::vector<std::byte> whole = fail_on_ == FailOn::kNone ? mended(bytes_) : std::vector<std::byte>();
     const Context context = open_context(whole.empty() ? bytes_ : Bytes(whole), raw, fail_on_);
     const bool alpha = header().alpha;
-    cv::Mat picture(static_cast<int>(header().height), static_cast<int>(header().width), alpha ? CV_8UC4 : CV_8UC3);
+    cv::Mat picture(header().size(), alpha ? CV_8UC4 : CV_8UC3);
     if (fail_on_ == FailOn::kNone) picture.setTo(cv::Scalar::all(0));
     try {
       decode_rows(context.get(), picture);

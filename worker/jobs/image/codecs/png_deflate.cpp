@@ -11,16 +11,17 @@
 #include <utility>
 #include <vector>
 
+#include "worker/jobs/image/codecs/handle.h"
 #include "worker/jobs/image/codecs/png_chunks.h"
 #include "worker/jobs/image/codecs/png_filters.h"
 
 namespace quern::image::png {
 namespace {
 
-using Compressor = std::unique_ptr<libdeflate_compressor, void (*)(libdeflate_compressor*)>;
+using Compressor = Handle<libdeflate_compressor, libdeflate_free_compressor>;
 
 Compressor compressor_of(int level) {
-  Compressor compressor(libdeflate_alloc_compressor(level), libdeflate_free_compressor);
+  Compressor compressor(libdeflate_alloc_compressor(level));
   if (!compressor) throw std::bad_alloc();
   return compressor;
 }

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "worker/jobs/image/codecs/handle.h"
+
 namespace quern::image::png {
 namespace {
 
@@ -153,8 +155,7 @@ std::optional<cv::Mat> decode_fast(Bytes file, const Header& header) {
   if (row_bytes * header.height > kFastBytesMax) return {};
   const std::optional<Compressed> compressed = collect(file);
   if (!compressed) return {};
-  const std::unique_ptr<libdeflate_decompressor, void (*)(libdeflate_decompressor*)> inflater(
-      libdeflate_alloc_decompressor(), libdeflate_free_decompressor);
+  const Handle<libdeflate_decompressor, libdeflate_free_decompressor> inflater(libdeflate_alloc_decompressor());
   if (!inflater) throw std::bad_alloc();
   cv::Mat raw(static_cast<int>(header.height), static_cast<int>(row_bytes), CV_8UC1);
   const Bytes bytes = compressed->bytes();

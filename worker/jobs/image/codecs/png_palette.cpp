@@ -7,6 +7,7 @@
 #include <opencv2/core.hpp>
 #include <vector>
 
+#include "worker/jobs/image/codecs/handle.h"
 #include "worker/jobs/image/codecs/png_chunks.h"
 #include "worker/jobs/image/codecs/quantise.h"
 
@@ -36,8 +37,7 @@ std::vector<std::uint8_t> packed_rows(const cv::Mat& indices, int depth) {
 }
 
 std::vector<std::byte> compressed(const std::vector<std::uint8_t>& rows, int level) {
-  const std::unique_ptr<libdeflate_compressor, void (*)(libdeflate_compressor*)> compressor(
-      libdeflate_alloc_compressor(level), libdeflate_free_compressor);
+  const Handle<libdeflate_compressor, libdeflate_free_compressor> compressor(libdeflate_alloc_compressor(level));
   if (!compressor) throw std::bad_alloc();
   std::vector<std::byte> out(libdeflate_zlib_compress_bound(compressor.get(), rows.size()));
   out.resize(libdeflate_zlib_compress(compressor.get(), rows.data(), rows.size(), out.data(), out.size()));

@@ -6,8 +6,10 @@
 #include <memory>
 #include <new>
 #include <opencv2/core.hpp>
-#include <opencv2/imgproc.hpp>
 #include <string>
+
+#include "worker/jobs/image/alpha.h"
+#include "worker/jobs/image/codecs/handle.h"
 
 // libgomp's, whose header comes with a compiler's OpenMP, which nothing else here needs.
 extern "C" void omp_set_num_threads(int threads);
@@ -15,13 +17,9 @@ extern "C" void omp_set_num_threads(int threads);
 namespace quern::image {
 namespace {
 
-template <class Type, void (*kDestroy)(Type*)>
-struct Destroy {
-  void operator()(Type* object) const noexcept { kDestroy(object); }
-};
-using Attributes = std::unique_ptr<liq_attr, Destroy<liq_attr, liq_attr_destroy>>;
-using Image = std::unique_ptr<liq_image, Destroy<liq_image, liq_image_destroy>>;
-using Result = std::unique_ptr<liq_result, Destroy<liq_result, liq_result_destroy>>;
+using Attributes = Handle<liq_attr, liq_attr_destroy>;
+using Image = Handle<liq_image, liq_image_destroy>;
+using Result = Handle<liq_result, liq_result_destroy>;
 
 void check(liq_error error, const sdk::Job& job) {
   if (error == LIQ_OK) return;
@@ -37,8 +35,7 @@ int go_on(float /*percent*/, void* job) { return static_cast<const sdk::Job*>(jo
 
 Quantised quantise(const cv::Mat& picture, const QuantiseOptions& options, const sdk::Job& job) {
   omp_set_num_threads(1);  // libimagequant would start some; a worker is one thread
-  cv::Mat rgba = picture;
-  if (picture.channels() == 3) cv::cvtColor(picture, rgba, cv::COLOR_RGB2RGBA);
+  cv::Mat rgba = ensure_alpha(picture);
   const Attributes attributes(liq_attr_create());
   if (!attributes) throw std::bad_alloc();
   // liq's callbacks take void*, and only read

@@ -117,11 +117,7 @@ class TiffDecoder final : public Decoder {
   }
 
  private:
-  [[nodiscard]] cv::Size size() const { return {static_cast<int>(header().width), static_cast<int>(header().height)}; }
-
   [[nodiscard]] std::size_t bytes_of(std::uint64_t pixels) const { return pixels * layout_.samples * layout_.bits / 8; }
-
-  [[nodiscard]] std::uint64_t pixels() const { return std::uint64_t{header().width} * header().height; }
 
   // libtiff's buffer: a tile; or, where it converts, a strip (of each plane).
   [[nodiscard]] std::uint64_t block_bytes() const {
@@ -133,14 +129,14 @@ class TiffDecoder final : public Decoder {
   [[nodiscard]] std::uint64_t scratch_bytes() const {
     constexpr std::uint64_t kConverted = 4;  // bytes a pixel, before they become the picture
     const std::uint64_t stored = layout_.plain() ? layout_.samples : kConverted;
-    return pixels() * stored + block_bytes();
+    return header().pixels() * stored + block_bytes();
   }
 
   // A small picture may lie in one tile of usual size; larger ones say that somebody wants our memory.
   void check_blocks() const {
     constexpr std::uint64_t kUsualBytes = 8U << 20;
     constexpr std::uint64_t kBytesAPixel = 8;
-    if (block_bytes() <= std::max(kUsualBytes, kBytesAPixel * pixels())) return;
+    if (block_bytes() <= std::max(kUsualBytes, kBytesAPixel * header().pixels())) return;
     throw sdk::JobError(sdk::JobErrorCode::kBadInput,
                         fmt::format("TIFF: its {} are larger than the picture", layout_.tiled ? "tiles" : "strips"));
   }
@@ -160,7 +156,7 @@ class TiffDecoder final : public Decoder {
   }
 
   cv::Mat read_plain() {
-    cv::Mat stored = cv::Mat::zeros(size(), CV_MAKETYPE(CV_8U, layout_.samples));
+    cv::Mat stored = cv::Mat::zeros(header().size(), CV_MAKETYPE(CV_8U, layout_.samples));
     if (layout_.tiled) {
       read_tiles(stored);
     } else {
@@ -219,7 +215,7 @@ class TiffDecoder final : public Decoder {
     }
     if (layout_.colors() == 1) {
       const bool alpha = layout_.alpha != Alpha::kNone;
-      out = cv::Mat(size(), alpha ? CV_8UC4 : CV_8UC3);
+      out = cv::Mat(header().size(), alpha ? CV_8UC4 : CV_8UC3);
       const std::vector<int> from_to = alpha ? std::vector{0, 0, 0, 1, 0, 2, 1, 3} : std::vector{0, 0, 0, 1, 0, 2};
       cv::mixChannels(&stored, 1, &out, 1, from_to.data(), from_to.size() / 2);
     }
@@ -232,7 +228,7 @@ class TiffDecoder final : public Decoder {
   cv::Mat read_converted() {
     TIFF* tiff = file_.handle();
     TIFFSetField(tiff, TIFFTAG_ORIENTATION, ORIENTATION_TOPLEFT);  // as stored: turning it upright is not its business
-    cv::Mat raster = cv::Mat::zeros(size(), CV_8UC4);
+    cv::Mat raster = cv::Mat::zeros(header().size(), CV_8UC4);
     job_.throw_if_cancelled();
     auto* pixels = reinterpret_cast<std::uint32_t*>(raster.data);
     const int stop = fail_on_ == FailOn::kNone ? 0 : 1;
@@ -242,7 +238,7 @@ class TiffDecoder final : public Decoder {
     }
     job_.throw_if_cancelled();
     if (!header().alpha) {
-      cv::Mat rgb(size(), CV_8UC3);
+      cv::Mat rgb(header().size(), CV_8UC3);
       constexpr int kFromTo[] = {0, 0, 1, 1, 2, 2};
       cv::mixChannels(&raster, 1, &rgb, 1, kFromTo, 3);
       return rgb;

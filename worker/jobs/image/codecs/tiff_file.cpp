@@ -7,6 +7,8 @@
 #include <cstring>
 #include <new>
 
+#include "worker/jobs/image/codecs/handle.h"
+
 namespace quern::image::tiff {
 
 // libtiff's view of a file.
@@ -92,8 +94,7 @@ TiffFile::TiffFile() {
 }
 
 void TiffFile::open(const char* mode) {
-  const std::unique_ptr<TIFFOpenOptions, void (*)(TIFFOpenOptions*)> options(TIFFOpenOptionsAlloc(),
-                                                                             TIFFOpenOptionsFree);
+  const Handle<TIFFOpenOptions, TIFFOpenOptionsFree> options(TIFFOpenOptionsAlloc());
   if (!options) throw std::bad_alloc();
   constexpr tmsize_t kAllocationMax = tmsize_t{1} << 30;
   TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), kAllocationMax);

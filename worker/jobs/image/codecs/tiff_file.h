@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "worker/jobs/image/codec.h"
+#include "worker/jobs/image/codecs/handle.h"
 
 namespace quern::image::tiff {
 
@@ -40,7 +41,7 @@ class TiffFile {
   FailOn fail_on_ = FailOn::kWarning;
   std::string error_{};
   bool reads_pixels_ = false;
-  std::unique_ptr<TIFF, void (*)(TIFF*)> tiff_{nullptr, TIFFClose};
+  Handle<TIFF, TIFFClose> tiff_;
 
   friend struct Callbacks;
 };

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "worker/jobs/image/codecs/handle.h"
 #include "worker/jobs/image/codecs/webp_animation.h"
 #include "worker/jobs/image/codecs/webp_chunks.h"
 #include "worker/jobs/image/codecs/webp_config.h"
@@ -41,7 +42,7 @@ class AnimationDecoder final : public Decoder {
     if (!decoder_) open();
     std::uint8_t* pixels = nullptr;
     int until_ms = 0;
-    const cv::Size canvas(static_cast<int>(header().width), static_cast<int>(header().height));
+    const cv::Size canvas = header().size();
     if (WebPAnimDecoderGetNext(decoder_.get(), &pixels, &until_ms) == 0) {
       if (fail_on_ != FailOn::kNone)
         throw sdk::JobError(sdk::JobErrorCode::kBadInput, "WebP: a frame of the animation is corrupt");
@@ -75,15 +76,12 @@ class AnimationDecoder final : public Decoder {
     if (!decoder_) throw sdk::JobError(sdk::JobErrorCode::kBadInput, "WebP: the animation is corrupt");
   }
 
-  struct Delete {
-    void operator()(WebPAnimDecoder* decoder) const noexcept { WebPAnimDecoderDelete(decoder); }
-  };
   Bytes bytes_;
   std::vector<std::byte> mended_{};
   Metadata metadata_;
   FailOn fail_on_;
   const sdk::Job& job_;
-  std::unique_ptr<WebPAnimDecoder, Delete> decoder_;
+  Handle<WebPAnimDecoder, WebPAnimDecoderDelete> decoder_;
   cv::Mat last_;
   int shown_until_ms_ = 0;
 };

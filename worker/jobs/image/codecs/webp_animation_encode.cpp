@@ -7,6 +7,7 @@
 #include <opencv2/core.hpp>
 #include <string>
 
+#include "worker/jobs/image/codecs/handle.h"
 #include "worker/jobs/image/codecs/webp_animation.h"
 #include "worker/jobs/image/codecs/webp_config.h"
 #include "worker/jobs/image/yuv.h"
@@ -41,7 +42,7 @@ class AnimationEncoder final : public Encoder {
   void finish(sdk::Output& output) override {
     check(WebPAnimEncoderAdd(encoder_.get(), nullptr, at_ms_, nullptr));  // how long the last one is shown
     WebPData made{};
-    const std::unique_ptr<WebPData, void (*)(WebPData*)> owner(&made, WebPDataClear);
+    const Handle<WebPData, WebPDataClear> owner(&made);
     check(WebPAnimEncoderAssemble(encoder_.get(), &made));
     const Bytes file(reinterpret_cast<const std::byte*>(made.bytes), made.size);
     if (options_.metadata.empty()) {
@@ -69,13 +70,10 @@ class AnimationEncoder final : public Encoder {
     throw sdk::JobError(sdk::JobErrorCode::kInternal, std::string("WebP: ") + WebPAnimEncoderGetError(encoder_.get()));
   }
 
-  struct Delete {
-    void operator()(WebPAnimEncoder* encoder) const noexcept { WebPAnimEncoderDelete(encoder); }
-  };
   EncodeOptions options_;
   WebPConfig config_;
   const sdk::Job& job_;
-  std::unique_ptr<WebPAnimEncoder, Delete> encoder_;
+  Handle<WebPAnimEncoder, WebPAnimEncoderDelete> encoder_;
   int at_ms_ = 0;
 };
 

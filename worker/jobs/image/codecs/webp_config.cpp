@@ -5,6 +5,8 @@
 #include <memory>
 #include <new>
 
+#include "worker/jobs/image/codecs/handle.h"
+
 namespace quern::image::webp {
 namespace {
 
@@ -63,7 +65,7 @@ std::vector<std::byte> with_metadata(Bytes file, const MetadataView& metadata) {
     return WebPData{.bytes = reinterpret_cast<const std::uint8_t*>(bytes.data()), .size = bytes.size()};
   };
   const WebPData picture = data_of(file);
-  const std::unique_ptr<WebPMux, void (*)(WebPMux*)> mux(WebPMuxCreate(&picture, 0), WebPMuxDelete);
+  const Handle<WebPMux, WebPMuxDelete> mux(WebPMuxCreate(&picture, 0));
   if (!mux) throw std::bad_alloc();
   const auto put = [&](const char* name, Bytes bytes) {
     const WebPData chunk = data_of(bytes);
@@ -73,7 +75,7 @@ std::vector<std::byte> with_metadata(Bytes file, const MetadataView& metadata) {
   put("EXIF", metadata.exif);
   put("XMP ", metadata.xmp);
   WebPData assembled{};
-  const std::unique_ptr<WebPData, void (*)(WebPData*)> owner(&assembled, WebPDataClear);
+  const Handle<WebPData, WebPDataClear> owner(&assembled);
   if (WebPMuxAssemble(mux.get(), &assembled) != WEBP_MUX_OK) throw std::bad_alloc();
   const auto* first = reinterpret_cast<const std::byte*>(assembled.bytes);
   return {first, first + assembled.size};

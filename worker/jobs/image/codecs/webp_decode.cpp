@@ -8,6 +8,7 @@
 
 #include "worker/jobs/image/codecs/exif.h"
 #include "worker/jobs/image/codecs/formats.h"
+#include "worker/jobs/image/codecs/handle.h"
 #include "worker/jobs/image/codecs/webp_animation.h"
 #include "worker/jobs/image/codecs/webp_chunks.h"
 #include "worker/jobs/image/codecs/webp_config.h"
@@ -82,9 +83,6 @@ class Container {
   }
 
  private:
-  struct Delete {
-    void operator()(WebPDemuxer* demuxer) const noexcept { WebPDemuxDelete(demuxer); }
-  };
   struct Frame {
     WebPIterator iterator{};
     bool present = false;
@@ -95,7 +93,7 @@ class Container {
       if (present) WebPDemuxReleaseIterator(&iterator);
     }
   };
-  std::unique_ptr<WebPDemuxer, Delete> demuxer_;
+  Handle<WebPDemuxer, WebPDemuxDelete> demuxer_;
   Frame frame_;
 };
 
@@ -173,7 +171,7 @@ void choose(WebPDecoderConfig& config, const Extract& extract) {
 
 // Decodes one bitstream, slice by slice.
 void decode_into(WebPDecoderConfig& config, Bytes bitstream, FailOn fail_on, const sdk::Job& job) {
-  const std::unique_ptr<WebPIDecoder, void (*)(WebPIDecoder*)> decoder(WebPIDecode(nullptr, 0, &config), WebPIDelete);
+  const Handle<WebPIDecoder, WebPIDelete> decoder(WebPIDecode(nullptr, 0, &config));
   if (!decoder) throw std::bad_alloc();
   VP8StatusCode status = VP8_STATUS_SUSPENDED;
   for (std::size_t known = 0; known < bitstream.size() && status == VP8_STATUS_SUSPENDED;) {
@@ -221,7 +219,7 @@ class WebpDecoder final : public Decoder {
     const WebPIterator& frame = container_->first_frame();
     const Bytes bitstream(reinterpret_cast<const std::byte*>(frame.fragment.bytes), frame.fragment.size);
     if (!container_->frame_fills_canvas()) return {.picture = on_canvas(frame, bitstream)};
-    const cv::Size canvas(static_cast<int>(header().width), static_cast<int>(header().height));
+    const cv::Size canvas = header().size();
     const Extract extract = extract_of(canvas, options);
     const cv::Point2d scale(static_cast<double>(extract.size.width) / extract.region.width,
                             static_cast<double>(extract.size.height) / extract.region.height);
@@ -247,7 +245,7 @@ class WebpDecoder final : public Decoder {
 
   // A frame that leaves some of the canvas transparent.
   [[nodiscard]] cv::Mat on_canvas(const WebPIterator& frame, Bytes bitstream) const {
-    cv::Mat picture(static_cast<int>(header().height), static_cast<int>(header().width), CV_8UC4, cv::Scalar::all(0));
+    cv::Mat picture(header().size(), CV_8UC4, cv::Scalar::all(0));
     // the demuxer has checked that the frame lies inside of the canvas
     cv::Mat target = picture(cv::Rect(frame.x_offset, frame.y_offset, frame.width, frame.height));
     WebPDecoderConfig config = config_for(target);

@@ -4,14 +4,12 @@
 #include <array>
 #include <cmath>
 
+#include "worker/jobs/image/words.h"
+
 namespace quern::image {
 namespace {
 
-struct NamedBlend {
-  std::string_view word;
-  Blend blend;
-};
-constexpr auto kWords = std::to_array<NamedBlend>({
+constexpr auto kWords = std::to_array<Word<Blend>>({
     {"over", Blend::kOver},
     {"clear", Blend::kClear},
     {"source", Blend::kSource},
@@ -103,16 +101,8 @@ Shares shares_of(float s, float d, Blend blend) {
 
 }  // namespace
 
-Blend blend_of(std::string_view word) {
-  return std::ranges::find(kWords, word, &NamedBlend::word)->blend;  // the SDK checked it
-}
-
-std::vector<std::string> blend_words() {
-  std::vector<std::string> words;
-  words.reserve(kWords.size());
-  for (const NamedBlend& each : kWords) words.emplace_back(each.word);
-  return words;
-}
+Blend blend_of(std::string_view word) { return meaning_of(kWords, word); }
+std::vector<std::string> blend_words() { return words_of(kWords); }
 
 bool keeps_opaque(Blend blend) {
   switch (blend) {

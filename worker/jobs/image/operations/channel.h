@@ -1,18 +1,9 @@
-// Operations on whole channels: alpha coming and going, one channel made the picture, bits combined.
+// Operations on whole channels: white made transparent, one channel made the picture, bits combined.
 #pragma once
 
 #include <opencv2/core/mat.hpp>
 
-#include "worker/jobs/image/picture.h"
-
 namespace quern::image {
-
-// The picture as it is if it has alpha, or else with this one everywhere.
-[[nodiscard]] cv::Mat ensure_alpha(const cv::Mat& picture, std::uint8_t alpha);
-[[nodiscard]] cv::Mat remove_alpha(const cv::Mat& picture);
-
-// On a background of one colour. The result has alpha where the background is not opaque.
-[[nodiscard]] cv::Mat over_background(const cv::Mat& picture, Color background);
 
 // White becomes transparent; everything else stays.
 [[nodiscard]] cv::Mat unflatten(const cv::Mat& picture);

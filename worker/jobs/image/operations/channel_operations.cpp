@@ -1,11 +1,12 @@
-#include <algorithm>
 #include <array>
 #include <cmath>
 
+#include "worker/jobs/image/alpha.h"
 #include "worker/jobs/image/operations/arguments.h"
 #include "worker/jobs/image/operations/channel.h"
 #include "worker/jobs/image/operations/families.h"
 #include "worker/jobs/image/operations/second_picture.h"
+#include "worker/jobs/image/words.h"
 
 namespace quern::image {
 namespace {
@@ -21,9 +22,8 @@ OperationKind flatten_kind() {
                    .params = {color_param("background", "a colour of CSS", "black")}},
           .make = [](const Arguments& arguments) {
             const Color background = arguments.color("background");
-            return stateless(
-                [background](const cv::Mat& picture, Context&) { return over_background(picture, background); }, {},
-                wishes_of(background));
+            return stateless([background](const cv::Mat& picture, Context&) { return flatten(picture, background); },
+                             {}, wishes_of(background));
           }};
 }
 
@@ -46,26 +46,23 @@ OperationKind ensure_alpha_kind() {
 }
 
 OperationKind extract_channel_kind() {
-  static const std::vector<std::string> words{"red", "green", "blue", "alpha"};
+  static constexpr auto kChannels = std::to_array<Word<int>>({{"red", 0}, {"green", 1}, {"blue", 2}, {"alpha", 3}});
   return {.spec = {.name = "extract_channel",
                    .help = "One channel, as grey",
-                   .params = {required(choice_param("channel", "which", words, nullptr))}},
+                   .params = {required(choice_param("channel", "which", words_of(kChannels), nullptr))}},
           .make = [](const Arguments& arguments) {
-            const auto channel =
-                static_cast<int>(std::ranges::find(words, arguments.string("channel")) - words.begin());
+            const int channel = meaning_of(kChannels, arguments.string("channel"));
             return stateless([channel](const cv::Mat& picture, Context&) { return extract_channel(picture, channel); });
           }};
 }
 
-sdk::ParamSpec operator_param() {
-  return required(choice_param("operator", "of each bit; eor: one of both", {"and", "or", "eor"}, nullptr));
-}
+constexpr auto kOperators = std::to_array<Word<BitOperator>>(
+    {{"and", BitOperator::kAnd}, {"or", BitOperator::kOr}, {"eor", BitOperator::kXor}});
 
-BitOperator bit_operator(const Arguments& arguments) {
-  const std::string_view word = arguments.string("operator");
-  if (word == "and") return BitOperator::kAnd;
-  return word == "or" ? BitOperator::kOr : BitOperator::kXor;
+sdk::ParamSpec operator_param() {
+  return required(choice_param("operator", "of each bit; eor: one of both", words_of(kOperators), nullptr));
 }
+BitOperator bit_operator(const Arguments& arguments) { return meaning_of(kOperators, arguments.string("operator")); }
 
 OperationKind bandbool_kind() {
   return {.spec = {.name = "bandbool", .help = "Combines the colours' bits to a grey", .params = {operator_param()}},

@@ -2,7 +2,7 @@
 
 #include <opencv2/core.hpp>
 
-#include "worker/jobs/image/operations/channel.h"
+#include "worker/jobs/image/alpha.h"
 
 namespace quern::image {
 namespace {
@@ -43,7 +43,7 @@ int place_in(int at, int begin, int length, bool tile) {
 cv::Mat composite(const cv::Mat& picture, const cv::Mat& overlay, const CompositeOptions& options,
                   const sdk::Job& job) {
   const bool untouched = keeps_uncovered(options.blend);
-  cv::Mat out = keeps_opaque(options.blend) || picture.channels() == 4 ? picture.clone() : ensure_alpha(picture, 255);
+  cv::Mat out = keeps_opaque(options.blend) || picture.channels() == 4 ? picture.clone() : ensure_alpha(picture);
   const int channels = out.channels();
   const int overlay_channels = overlay.channels();
   const auto opacity = static_cast<float>(options.opacity);

@@ -6,7 +6,7 @@
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 
-#include "worker/jobs/image/operations/lab.h"
+#include "worker/jobs/image/lab.h"
 #include "worker/jobs/image/operations/premultiplied.h"
 #include "worker/jobs/image/operations/strips.h"
 

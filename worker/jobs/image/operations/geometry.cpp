@@ -5,7 +5,7 @@
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 
-#include "worker/jobs/image/operations/channel.h"
+#include "worker/jobs/image/alpha.h"
 #include "worker/jobs/image/operations/premultiplied.h"
 
 namespace quern::image {
@@ -93,7 +93,7 @@ cv::Mat turned_tile(const cv::Mat& picture, const BackTurn& back, cv::Rect tile,
       cv::Rect({0, 0}, picture.size());
   if (seen.empty()) return out;
   cv::Mat turned;
-  cv::warpAffine(premultiplied_floats(ensure_alpha(picture(seen), 255)), turned, back.between(tile.tl(), seen.tl()),
+  cv::warpAffine(premultiplied_floats(ensure_alpha(picture(seen))), turned, back.between(tile.tl(), seen.tl()),
                  tile.size(), cv::INTER_CUBIC | cv::WARP_INVERSE_MAP, cv::BORDER_REPLICATE);
   for (int y = 0; y < tile.height; ++y) {
     const auto* from = turned.ptr<cv::Vec4f>(y);
@@ -113,7 +113,7 @@ cv::Mat extract(const cv::Mat& picture, cv::Rect area) { return picture(area).cl
 
 cv::Mat extend(const cv::Mat& picture, Margins margins, ExtendWith with, Color background) {
   const bool needs_alpha = with == ExtendWith::kBackground && background.a < 255;
-  const cv::Mat source = needs_alpha ? ensure_alpha(picture, 255) : picture;
+  const cv::Mat source = needs_alpha ? ensure_alpha(picture) : picture;
   cv::Mat out;
   // BORDER_ISOLATED: of a part of a larger picture, what lies around it is not looked at
   cv::copyMakeBorder(source, out, margins.top, margins.bottom, margins.left, margins.right,

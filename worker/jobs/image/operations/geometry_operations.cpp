@@ -1,15 +1,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "worker/jobs/image/operations/arguments.h"
 #include "worker/jobs/image/operations/families.h"
 #include "worker/jobs/image/operations/geometry.h"
+#include "worker/jobs/image/words.h"
 
 namespace quern::image {
 namespace {
 
-constexpr double kSideMax = 16'383;
 constexpr double kInputSideMax = 1e9;  // the sum of two is an int
 
 [[noreturn]] void refuse_at(const std::string& path, const std::string& message) {
@@ -43,27 +44,26 @@ OperationKind extract_kind() {
   return {.spec = spec, .make = make};
 }
 
-ExtendWith extend_with(std::string_view word) {
-  if (word == "copy") return ExtendWith::kCopy;
-  if (word == "repeat") return ExtendWith::kRepeat;
-  return word == "mirror" ? ExtendWith::kMirror : ExtendWith::kBackground;
-}
+constexpr auto kExtendWith = std::to_array<Word<ExtendWith>>({{"background", ExtendWith::kBackground},
+                                                              {"copy", ExtendWith::kCopy},
+                                                              {"repeat", ExtendWith::kRepeat},
+                                                              {"mirror", ExtendWith::kMirror}});
 
 OperationKind extend_kind() {
   sdk::ObjectSpec spec{
       .name = "extend",
       .help = "Adds pixels at the edges",
-      .params = {whole_param("top", "pixels", 0, kSideMax, 0), whole_param("bottom", "pixels", 0, kSideMax, 0),
-                 whole_param("left", "pixels", 0, kSideMax, 0), whole_param("right", "pixels", 0, kSideMax, 0),
-                 choice_param("extend_with", "what the new pixels show", {"background", "copy", "repeat", "mirror"},
-                              "background"),
-                 color_param("background", "a colour of CSS", "black")}};
+      .params = {
+          whole_param("top", "pixels", 0, kOutputSideMax, 0), whole_param("bottom", "pixels", 0, kOutputSideMax, 0),
+          whole_param("left", "pixels", 0, kOutputSideMax, 0), whole_param("right", "pixels", 0, kOutputSideMax, 0),
+          choice_param("extend_with", "what the new pixels show", words_of(kExtendWith), "background"),
+          color_param("background", "a colour of CSS", "black")}};
   const auto make = [](const Arguments& arguments) {
     const Margins margins{.top = arguments.integer("top"),
                           .bottom = arguments.integer("bottom"),
                           .left = arguments.integer("left"),
                           .right = arguments.integer("right")};
-    const ExtendWith with = extend_with(arguments.string("extend_with"));
+    const ExtendWith with = meaning_of(kExtendWith, arguments.string("extend_with"));
     const Color background = arguments.color("background");
     return stateless(
         [=, path = arguments.path()](const cv::Mat& picture, Context& context) {
@@ -102,7 +102,7 @@ OperationKind trim_kind() {
                        .params = {color_param("background", "that colour; the top left pixel's when absent", nullptr),
                                   number_param("threshold", "how far a channel may differ", 0, 255, 10),
                                   flag_param("line_art", "thin lines and single pixels count", false),
-                                  whole_param("margin", "pixels to leave around", 0, kSideMax, 0)}};
+                                  whole_param("margin", "pixels to leave around", 0, kOutputSideMax, 0)}};
   const auto make = [](const Arguments& arguments) -> std::unique_ptr<Operation> {
     return std::make_unique<Trim>(TrimOptions{.background = arguments.color_if("background"),
                                               .threshold = arguments.number("threshold"),

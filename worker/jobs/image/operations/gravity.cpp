@@ -1,43 +1,32 @@
 #include "worker/jobs/image/operations/gravity.h"
 
-#include <algorithm>
 #include <array>
 #include <boost/json/string.hpp>
 #include <utility>
 
+#include "worker/jobs/image/words.h"
+
 namespace quern::image {
 namespace {
 
-struct NamedGravity {
-  std::string_view word;
-  Gravity gravity;
-};
-constexpr auto kWords = std::to_array<NamedGravity>({{"centre", {0, 0}},
-                                                     {"north", {0, -1}},
-                                                     {"northeast", {1, -1}},
-                                                     {"east", {1, 0}},
-                                                     {"southeast", {1, 1}},
-                                                     {"south", {0, 1}},
-                                                     {"southwest", {-1, 1}},
-                                                     {"west", {-1, 0}},
-                                                     {"northwest", {-1, -1}}});
-constexpr auto kSynonyms = std::to_array<NamedGravity>({{"center", {0, 0}},
-                                                        {"top", {0, -1}},
-                                                        {"right top", {1, -1}},
-                                                        {"right", {1, 0}},
-                                                        {"right bottom", {1, 1}},
-                                                        {"bottom", {0, 1}},
-                                                        {"left bottom", {-1, 1}},
-                                                        {"left", {-1, 0}},
-                                                        {"left top", {-1, -1}}});
-
-template <class Table>
-std::vector<std::string> words_of(const Table& table) {
-  std::vector<std::string> words;
-  words.reserve(table.size());
-  for (const NamedGravity& each : table) words.emplace_back(each.word);
-  return words;
-}
+constexpr auto kWords = std::to_array<Word<Gravity>>({{"centre", {0, 0}},
+                                                      {"north", {0, -1}},
+                                                      {"northeast", {1, -1}},
+                                                      {"east", {1, 0}},
+                                                      {"southeast", {1, 1}},
+                                                      {"south", {0, 1}},
+                                                      {"southwest", {-1, 1}},
+                                                      {"west", {-1, 0}},
+                                                      {"northwest", {-1, -1}}});
+constexpr auto kSynonyms = std::to_array<Word<Gravity>>({{"center", {0, 0}},
+                                                         {"top", {0, -1}},
+                                                         {"right top", {1, -1}},
+                                                         {"right", {1, 0}},
+                                                         {"right bottom", {1, 1}},
+                                                         {"bottom", {0, 1}},
+                                                         {"left bottom", {-1, 1}},
+                                                         {"left", {-1, 0}},
+                                                         {"left top", {-1, -1}}});
 
 }  // namespace
 
@@ -50,9 +39,8 @@ sdk::ParamSpec gravity_param(std::string name, std::string help) {
 }
 
 Gravity gravity_of(std::string_view word) {
-  const auto named = std::ranges::find(kWords, word, &NamedGravity::word);
-  if (named != kWords.end()) return named->gravity;
-  return std::ranges::find(kSynonyms, word, &NamedGravity::word)->gravity;  // the SDK checked it
+  const Gravity* gravity = find_word(kWords, word);
+  return gravity != nullptr ? *gravity : meaning_of(kSynonyms, word);
 }
 
 cv::Point placed(cv::Size inner, cv::Size outer, Gravity gravity, Odd odd) {

@@ -74,7 +74,7 @@ Operations make_operations(const boost::json::array& list, std::string_view path
   return operations;
 }
 
-cv::Mat apply_all(Operations& operations, cv::Mat picture, Context& context) {
+cv::Mat apply_all(std::span<const std::unique_ptr<Operation>> operations, cv::Mat picture, Context& context) {
   for (const auto& operation : operations) {
     context.job.throw_if_cancelled();
     picture = operation->apply(std::move(picture), context);

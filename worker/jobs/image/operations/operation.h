@@ -4,8 +4,9 @@
 //     arguments.h          one operation's checked parameters, as its maker reads them
 //     geometry.h           extract, extend, trim, rotate, flip, flop
 //     filter.h             blur, sharpen, median, convolve, dilate, erode
-//     tone.h, lab.h        greyscale, tint, modulate, gamma, negate, normalise, clahe, linear, recomb, threshold
-//     channel.h            flatten, unflatten, ensure_alpha, remove_alpha, extract_channel, bandbool, boolean
+//     tone.h               greyscale, tint, modulate, gamma, negate, normalise, clahe, linear, recomb, threshold
+//     channel.h, ../alpha.h
+//                          flatten, unflatten, ensure_alpha, remove_alpha, extract_channel, bandbool, boolean
 //     composite.h, blend.h composite
 //     X_operations.cpp     a family's rows of the table, on top of its pure functions
 //     resize_operation.h   resize
@@ -23,9 +24,11 @@
 #include <functional>
 #include <memory>
 #include <opencv2/core/mat.hpp>
+#include <span>
 #include <string_view>
 #include <vector>
 
+#include "worker/jobs/image/limits.h"
 #include "worker/jobs/image/picture.h"
 #include "worker/sdk/job.h"
 
@@ -35,8 +38,8 @@ class Arguments;
 
 // What no picture may exceed, whatever an operation asks for.
 struct Limits {
-  std::int64_t side_max = 16'383;  // what WebP can hold
-  std::int64_t pixels_max = 268'402'689;
+  std::int64_t side_max = kOutputSideMax;
+  std::int64_t pixels_max = kPicturePixelsMax;
 };
 
 struct Context {
@@ -94,7 +97,8 @@ struct OperationKind {
 // From checked parameters. `path` is where the list stands: "operations", "outputs[1].operations".
 [[nodiscard]] Operations make_operations(const boost::json::array& list, std::string_view path);
 
-[[nodiscard]] cv::Mat apply_all(Operations& operations, cv::Mat picture, Context& context);
+[[nodiscard]] cv::Mat apply_all(std::span<const std::unique_ptr<Operation>> operations, cv::Mat picture,
+                                Context& context);
 
 // An operation that keeps nothing from frame to frame. Without `after`, shapes stay as they are.
 [[nodiscard]] std::unique_ptr<Operation> stateless(std::function<cv::Mat(const cv::Mat&, Context&)> apply,

@@ -1,44 +1,31 @@
 #include "worker/jobs/image/operations/resize_operation.h"
 
-#include <algorithm>
 #include <array>
 #include <string_view>
 #include <utility>
 
+#include "worker/jobs/image/limits.h"
 #include "worker/jobs/image/operations/families.h"
 #include "worker/jobs/image/operations/gravity.h"
+#include "worker/jobs/image/words.h"
 #include "worker/jobs/image/yuv.h"
 
 namespace quern::image {
 namespace {
 
-template <class Value, std::size_t kCount>
-using Words = std::array<std::pair<std::string_view, Value>, kCount>;
-
-constexpr Words<Fit, 5> kFits{{{"cover", Fit::kCover},
-                               {"contain", Fit::kContain},
-                               {"fill", Fit::kFill},
-                               {"inside", Fit::kInside},
-                               {"outside", Fit::kOutside}}};
-constexpr Words<Kernel, 6> kKernels{{{"nearest", Kernel::kNearest},
-                                     {"linear", Kernel::kLinear},
-                                     {"cubic", Kernel::kCubic},
-                                     {"mitchell", Kernel::kMitchell},
-                                     {"lanczos2", Kernel::kLanczos2},
-                                     {"lanczos3", Kernel::kLanczos3}}};
-constexpr Words<Strategy, 2> kStrategies{{{"entropy", Strategy::kEntropy}, {"attention", Strategy::kAttention}}};
-
-template <class Table>
-std::vector<std::string> words_of(const Table& table) {
-  std::vector<std::string> words;
-  for (const auto& each : table) words.emplace_back(each.first);
-  return words;
-}
-
-template <class Table>
-auto find_word(const Table& table, std::string_view word) {
-  return std::ranges::find(table, word, [](const auto& each) { return each.first; });
-}
+constexpr auto kFits = std::to_array<Word<Fit>>({{"cover", Fit::kCover},
+                                                 {"contain", Fit::kContain},
+                                                 {"fill", Fit::kFill},
+                                                 {"inside", Fit::kInside},
+                                                 {"outside", Fit::kOutside}});
+constexpr auto kKernels = std::to_array<Word<Kernel>>({{"nearest", Kernel::kNearest},
+                                                       {"linear", Kernel::kLinear},
+                                                       {"cubic", Kernel::kCubic},
+                                                       {"mitchell", Kernel::kMitchell},
+                                                       {"lanczos2", Kernel::kLanczos2},
+                                                       {"lanczos3", Kernel::kLanczos3}});
+constexpr auto kStrategies =
+    std::to_array<Word<Strategy>>({{"entropy", Strategy::kEntropy}, {"attention", Strategy::kAttention}});
 
 sdk::ParamSpec position_param() {
   sdk::ParamSpec spec = gravity_param("position", "what fit cover keeps, and where contain puts the picture");
@@ -72,14 +59,14 @@ std::unique_ptr<ResizeOperation> make_resize(const Arguments& arguments) {
   ResizeRequest request;
   request.asked = {.width = side(arguments, "width"), .height = side(arguments, "height")};
   if (request.asked.width == 0 && request.asked.height == 0) arguments.refuse("width", "is required, or height");
-  request.fit = find_word(kFits, arguments.string("fit"))->second;
-  request.kernel = find_word(kKernels, arguments.string("kernel"))->second;
+  request.fit = meaning_of(kFits, arguments.string("fit"));
+  request.kernel = meaning_of(kKernels, arguments.string("kernel"));
   request.scaling = {.enlarge = !arguments.boolean("without_enlargement"),
                      .reduce = !arguments.boolean("without_reduction")};
   request.background = arguments.color_if("background");
   const std::string_view position = arguments.string("position");
-  if (const auto strategy = find_word(kStrategies, position); strategy != kStrategies.end()) {
-    request.position = strategy->second;
+  if (const Strategy* strategy = find_word(kStrategies, position)) {
+    request.position = *strategy;
   } else {
     request.position = gravity_of(position);
   }
@@ -91,16 +78,14 @@ Picture ResizeOperation::apply(const Source& source, std::optional<YuvLayout> la
 }
 
 Shape ResizeOperation::after(const Shape& before) const {
-  const Size canvas =
-      plan_of(request_, {static_cast<std::uint32_t>(before.size.width), static_cast<std::uint32_t>(before.size.height)})
-          .canvas;
+  const Size canvas = plan_of(request_, sides_of(before.size)).canvas;
   const bool transparent = request_.fit == Fit::kContain && request_.background.value_or(Color{}).a != 255;
-  return {{static_cast<int>(canvas.width), static_cast<int>(canvas.height)}, before.alpha || transparent};
+  return {cv_size(canvas), before.alpha || transparent};
 }
 
 cv::Mat ResizeOperation::apply(cv::Mat picture, Context& context) {
-  const Size whole{static_cast<std::uint32_t>(picture.cols), static_cast<std::uint32_t>(picture.rows)};
-  return to_rgb(apply({.picture = picture, .whole = whole, .decoded = picture.size()}, {}, context.job));
+  return to_rgb(
+      apply({.picture = picture, .whole = sides_of(picture.size()), .decoded = picture.size()}, {}, context.job));
 }
 
 }  // namespace quern::image

@@ -5,8 +5,8 @@
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 
-#include "worker/jobs/image/operations/channel.h"
-#include "worker/jobs/image/operations/lab.h"
+#include "worker/jobs/image/alpha.h"
+#include "worker/jobs/image/lab.h"
 
 namespace quern::image {
 namespace {
@@ -191,7 +191,7 @@ cv::Mat linear(const cv::Mat& picture, const std::vector<double>& a, const std::
 cv::Mat recomb(const cv::Mat& picture, const std::vector<double>& matrix) {
   const bool with_alpha = matrix.size() == 16;
   const std::size_t columns = with_alpha ? 4 : 3;
-  const cv::Mat source = with_alpha ? ensure_alpha(picture, 255) : picture;
+  const cv::Mat source = with_alpha ? ensure_alpha(picture) : picture;
   const int channels = source.channels();
   cv::Mat out(source.size(), source.type());
   for (int y = 0; y < source.rows; ++y) {

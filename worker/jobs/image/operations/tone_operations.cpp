@@ -98,8 +98,8 @@ OperationKind normalise_kind() {
 OperationKind clahe_kind() {
   return {.spec = {.name = "clahe",
                    .help = "Brings out detail in dark and light parts",
-                   .params = {required(whole_param("width", "of the parts, in pixels", 1, 16'383, nullptr)),
-                              required(whole_param("height", "of the parts, in pixels", 1, 16'383, nullptr)),
+                   .params = {required(whole_param("width", "of the parts, in pixels", 1, kOutputSideMax, nullptr)),
+                              required(whole_param("height", "of the parts, in pixels", 1, kOutputSideMax, nullptr)),
                               whole_param("max_slope", "bound to contrast; 0: none", 0, 100, 3)}},
           .make = [](const Arguments& arguments) {
             const cv::Size tile(arguments.integer("width"), arguments.integer("height"));

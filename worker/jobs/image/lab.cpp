@@ -1,8 +1,10 @@
-#include "worker/jobs/image/operations/lab.h"
+#include "worker/jobs/image/lab.h"
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
+
+#include "worker/jobs/image/srgb.h"
 
 namespace quern::image {
 namespace {
@@ -20,9 +22,6 @@ constexpr float kRgbOfXyz[3][3] = {{3.2404542F * 0.95047F, -1.5371385F, -0.49853
 constexpr float kLinearBelow = 216.0F / 24389;  // CIE's epsilon
 constexpr float kSlope = 24389.0F / 27 / 116;   // and kappa
 
-double decoded(double value) { return value <= 0.04045 ? value / 12.92 : std::pow((value + 0.055) / 1.055, 2.4); }
-double encoded(double value) { return value <= 0.0031308 ? value * 12.92 : 1.055 * std::pow(value, 1 / 2.4) - 0.055; }
-
 struct Tables {
   std::array<float, 256> linear{};                               // of an sRGB value
   std::vector<float> root = std::vector<float>(kRootSteps + 2);  // Lab's f(t), t from 0 to 1
@@ -31,14 +30,14 @@ struct Tables {
 
   Tables() {
     for (std::size_t i = 0; i < linear.size(); ++i)
-      linear[i] = static_cast<float>(decoded(static_cast<double>(i) / 255));
+      linear[i] = static_cast<float>(linear_of_srgb(static_cast<double>(i) / 255));
     for (std::size_t i = 0; i < root.size(); ++i) {
       const double t = static_cast<double>(i) / kRootSteps;
       root[i] = static_cast<float>(t > double{kLinearBelow} ? std::cbrt(t) : double{kSlope} * t + 16.0 / 116);
     }
     for (std::size_t i = 0; i < srgb.size(); ++i) {
       srgb[i] = static_cast<std::uint8_t>(
-          std::lround(encoded(std::min(1.0, (static_cast<double>(i) + 0.5) / kEncodedSteps)) * 255));
+          std::lround(srgb_of_linear(std::min(1.0, (static_cast<double>(i) + 0.5) / kEncodedSteps)) * 255));
     }
   }
 };
