@@ -24,9 +24,9 @@ namespace {
 using namespace quern;
 namespace json = boost::json;
 
+using bench::bytes;
 using bench::Case;
 using bench::Clock;
-using bench::bytes;
 using bench::File;
 using bench::likeness;
 using bench::Likeness;

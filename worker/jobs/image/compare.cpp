@@ -23,7 +23,8 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::uint64_t kWorkingBytes = 10;  // both on black, with alpha, and a channel of each
+// Both on black, with alpha; one of them as RGBA before that; then a channel of each.
+constexpr std::uint64_t kWorkingBytes = 12;
 
 constexpr std::string_view kChannelNames[] = {"red", "green", "blue", "alpha"};
 constexpr int kWindow = 11;
