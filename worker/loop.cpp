@@ -13,6 +13,7 @@
 #include "worker/job_run.h"
 #include "worker/memory_note.h"
 #include "worker/stack_probe.h"
+#include "worker/warm_heap.h"
 
 namespace quern::worker {
 namespace {
@@ -45,6 +46,7 @@ int run_worker(WorkerOptions options) {
   if (auto entered = enter_sandbox(options.sandbox, options.filter, keep); !entered)
     return refuse_to_start(entered.error());
 
+  WarmHeap::set_up();
   ipc::ChannelHeader& header = channel->header();
   ipc::SubmissionConsumer submissions(*channel);
   ipc::CompletionProducer completions(*channel);

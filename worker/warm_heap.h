@@ -3,7 +3,7 @@
 // malloc keeps pages that were freed, and the next job gets them without a page fault: thousands a picture. But
 // meanwhile no other process has them. So they stay while jobs come, up to kKeptBytesMax; what is more goes back to the
 // kernel before the job's answer is published, with which its reservation ends; and when no job came for kIdle, all
-// goes back.
+// goes back. malloc's own thresholds, which move with what is freed, would give back some after each job.
 //
 // One thread.
 #pragma once
@@ -18,8 +18,9 @@ class WarmHeap {
   static constexpr std::uint64_t kKeptBytesMax = 64U << 20;
   static constexpr std::chrono::seconds kIdle{1};
 
-  // A job is over that took at most `bytes`, as far as it said, and has freed them. Those that take no more than a
-  // worker's share leave nothing that is worth a look.
+  // Sets malloc's thresholds, for the whole process.
+  static void set_up() noexcept;
+  // A job is over that took at most `bytes`, as far as it said, and has freed them.
   void job_ended(std::uint64_t bytes) noexcept;
   // How long to wait for a job before idle(); for ever, when nothing is kept.
   [[nodiscard]] std::chrono::nanoseconds patience() const noexcept {
