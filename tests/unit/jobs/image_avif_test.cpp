@@ -4,7 +4,10 @@
 #include <gmock/gmock.h>
 #include <cstring>
 
+#include <algorithm>
 #include <memory>
+#include <optional>
+#include <string_view>
 
 #include "tests/unit/jobs/pictures.h"
 #include "tests/unit/sdk/fake_job.h"
@@ -14,22 +17,27 @@ namespace {
 
 using sdk::FakeJob;
 
-struct Turned {
+struct Transforms {
   int angle = -1;  // quarter turns anticlockwise
   int mirror = -1;
+  std::optional<avifCleanApertureBox> aperture{};
 };
 
-File avif_of(const cv::Mat& picture, const Turned& turned) {
+File avif_of(const cv::Mat& picture, const Transforms& transforms) {
   const std::unique_ptr<avifImage, void (*)(avifImage*)> image(
       avifImageCreate(picture.cols, picture.rows, 8, AVIF_PIXEL_FORMAT_YUV444), avifImageDestroy);
   image->matrixCoefficients = AVIF_MATRIX_COEFFICIENTS_IDENTITY;
-  if (turned.angle >= 0) {
+  if (transforms.angle >= 0) {
     image->transformFlags |= AVIF_TRANSFORM_IROT;
-    image->irot.angle = static_cast<std::uint8_t>(turned.angle);
+    image->irot.angle = static_cast<std::uint8_t>(transforms.angle);
   }
-  if (turned.mirror >= 0) {
+  if (transforms.mirror >= 0) {
     image->transformFlags |= AVIF_TRANSFORM_IMIR;
-    image->imir.mode = static_cast<std::uint8_t>(turned.mirror);
+    image->imir.mode = static_cast<std::uint8_t>(transforms.mirror);
+  }
+  if (transforms.aperture) {
+    image->transformFlags |= AVIF_TRANSFORM_CLAP;
+    image->clap = *transforms.aperture;
   }
   avifRGBImage source;
   avifRGBImageSetDefaults(&source, image.get());
@@ -55,13 +63,13 @@ cv::Mat shown(const File& file) {
   return picture_of(job.bytes());
 }
 
-// As the standard says it, step by step: turned first, then mirrored.
 TEST(Avif, IsKnownByACompatibleBrand) {
   File file = file_of(gradient(16, 16), Format::kAvif);
   std::memcpy(&file[8], "mif1", 4);
   EXPECT_EQ(read_header(file).format, Format::kAvif);
 }
 
+// As the standard says it, step by step: turned first, then mirrored.
 TEST(Avif, IsTurnedAndMirrored) {
   const cv::Mat stored = quarters(24, 16);
   for (int angle = -1; angle < 4; ++angle) {
@@ -72,6 +80,34 @@ TEST(Avif, IsTurnedAndMirrored) {
       EXPECT_EQ(difference(shown(avif_of(stored, {.angle = angle, .mirror = mirror})), expected), 0) << angle << mirror;
     }
   }
+}
+
+TEST(Avif, OnlyItsApertureIsShown) {
+  const cv::Mat picture = gradient(64, 48);
+  const avifCleanApertureBox middle{.widthN = 32,
+                                    .widthD = 1,
+                                    .heightN = 24,
+                                    .heightD = 1,
+                                    .horizOffN = 0,
+                                    .horizOffD = 1,
+                                    .vertOffN = 0,
+                                    .vertOffD = 1};
+  const File file = avif_of(picture, {.aperture = middle});
+  EXPECT_EQ(read_header(file).width, 32U);
+  EXPECT_EQ(read_header(file).height, 24U);
+  EXPECT_EQ(difference(shown(file), picture(cv::Rect(16, 12, 32, 24)).clone()), 0);
+}
+
+TEST(Avif, APictureLargerThanItsFileSaysIsNotDecoded) {
+  File file = avif_of(gradient(640, 480), {});
+  const std::string_view name = "ispe";
+  const auto at = std::ranges::search(file, std::as_bytes(std::span(name)));
+  ASSERT_NE(at.begin(), file.end());
+  const std::byte small[] = {std::byte{0}, std::byte{0}, std::byte{0}, std::byte{64},
+                             std::byte{0}, std::byte{0}, std::byte{0}, std::byte{48}};
+  std::ranges::copy(small, at.end() + 4);
+  EXPECT_EQ(read_header(file).width, 64U);
+  EXPECT_EQ(sdk::error_of([&] { (void)shown(file); }).code(), sdk::JobErrorCode::kBadInput);
 }
 
 TEST(Avif, LosslessIsExactAndQualityCosts) {

@@ -1,5 +1,4 @@
 // Files that are not what they say, and cost what nobody counted.
-#include <avif/avif.h>
 #include <gmock/gmock.h>
 
 #include <chrono>
@@ -129,64 +128,6 @@ TEST(Png, AWrongChecksumIsLetPassWhenAsked) {
   EXPECT_EQ(error_of([&] { (void)made(file, R"({"format":"png"})"); }).code(), JobErrorCode::kBadInput);
   const File result = made(file, R"({"format":"png","fail_on":"none"})");
   EXPECT_EQ(picture_of(result).at<cv::Vec3b>(0, 1), cv::Vec3b(0x40, 0x50, 0x60));
-}
-
-// ---- AVIF: what the container says, and what is coded
-
-File avif_of(const cv::Mat& picture, const avifCleanApertureBox* aperture = nullptr) {
-  const std::unique_ptr<avifImage, void (*)(avifImage*)> image(
-      avifImageCreate(static_cast<std::uint32_t>(picture.cols), static_cast<std::uint32_t>(picture.rows), 8,
-                      AVIF_PIXEL_FORMAT_YUV444),
-      avifImageDestroy);
-  image->matrixCoefficients = AVIF_MATRIX_COEFFICIENTS_IDENTITY;
-  if (aperture != nullptr) {
-    image->transformFlags |= AVIF_TRANSFORM_CLAP;
-    image->clap = *aperture;
-  }
-  avifRGBImage source;
-  avifRGBImageSetDefaults(&source, image.get());
-  source.depth = 8;
-  source.format = AVIF_RGB_FORMAT_RGB;
-  source.pixels = picture.data;
-  source.rowBytes = static_cast<std::uint32_t>(picture.step[0]);
-  avifImageRGBToYUV(image.get(), &source);
-  const std::unique_ptr<avifEncoder, void (*)(avifEncoder*)> encoder(avifEncoderCreate(), avifEncoderDestroy);
-  encoder->minQuantizer = encoder->maxQuantizer = 0;
-  encoder->speed = 10;
-  avifRWData file = AVIF_DATA_EMPTY;
-  avifEncoderWrite(encoder.get(), image.get(), &file);
-  const auto* first = reinterpret_cast<const std::byte*>(file.data);
-  File out(first, first + file.size);
-  avifRWDataFree(&file);
-  return out;
-}
-
-TEST(Avif, OnlyItsApertureIsShown) {
-  const cv::Mat picture = gradient(64, 48);
-  const avifCleanApertureBox middle{.widthN = 32,
-                                    .widthD = 1,
-                                    .heightN = 24,
-                                    .heightD = 1,
-                                    .horizOffN = 0,
-                                    .horizOffD = 1,
-                                    .vertOffN = 0,
-                                    .vertOffD = 1};
-  const File file = avif_of(picture, &middle);
-  EXPECT_EQ(read_header(file).width, 32U);
-  EXPECT_EQ(read_header(file).height, 24U);
-  EXPECT_EQ(difference(picture_of(made(file, R"({"format":"png"})")), picture(cv::Rect(16, 12, 32, 24)).clone()), 0);
-}
-
-TEST(Avif, APictureLargerThanItsFileSaysIsNotDecoded) {
-  File file = avif_of(gradient(640, 480));
-  const std::string_view name = "ispe";
-  const auto at = std::ranges::search(file, std::as_bytes(std::span(name)));
-  ASSERT_NE(at.begin(), file.end());
-  const std::byte small[] = {std::byte{0}, std::byte{0}, std::byte{0}, std::byte{64},
-                             std::byte{0}, std::byte{0}, std::byte{0}, std::byte{48}};
-  std::ranges::copy(small, at.end() + 4);
-  EXPECT_EQ(read_header(file).width, 64U);
-  EXPECT_EQ(error_of([&] { (void)made(file, R"({"format":"png"})"); }).code(), JobErrorCode::kBadInput);
 }
 
 }  // namespace
