@@ -1,6 +1,7 @@
 #include "worker/warm_heap.h"
 
 #include <malloc.h>
+#include <unistd.h>
 
 #include "ipc/reservation.h"
 
@@ -12,15 +13,18 @@ void WarmHeap::set_up() noexcept {
   ::mallopt(M_TRIM_THRESHOLD, static_cast<int>(kKeptBytesMax));
 }
 
+const char* WarmHeap::end_of_heap() noexcept { return static_cast<const char*>(::sbrk(0)); }
+
 void WarmHeap::job_ended(std::uint64_t bytes) noexcept {
-  keeps_ = true;
-  // a job that took no more than its worker's share left nothing that is worth a look
-  if (bytes > ipc::kMemoryShareBytes && ::mallinfo2().fordblks > kKeptBytesMax) idle();
+  const bool large = bytes > ipc::kMemoryShareBytes;
+  if (large || end_of_heap() - low_ >= kWorthBytes) keeps_ = true;
+  if (large && ::mallinfo2().fordblks > kKeptBytesMax) idle();
 }
 
 void WarmHeap::idle() noexcept {
   ::malloc_trim(0);
   keeps_ = false;
+  low_ = end_of_heap();
 }
 
 }  // namespace quern::worker

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 
 namespace quern::worker {
@@ -29,7 +30,12 @@ class WarmHeap {
   void idle() noexcept;
 
  private:
+  static constexpr std::ptrdiff_t kWorthBytes = 4 << 20;  // less is not worth waking up for
+
   bool keeps_ = false;
+  const char* low_ = end_of_heap();  // where it ended when nothing was kept
+
+  [[nodiscard]] static const char* end_of_heap() noexcept;  // no system call
 };
 
 }  // namespace quern::worker

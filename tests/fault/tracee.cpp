@@ -13,13 +13,13 @@
 
 #include <array>
 #include <cstddef>
+#include <deque>
 #include <unordered_map>
 #include <utility>
 
 namespace quern::test {
 namespace {
 
-constexpr std::size_t kDebugRegisters = 4;
 constexpr std::array<std::byte, 2> kSyscallInstruction{std::byte{0x0f}, std::byte{0x05}};
 
 std::uint64_t peek_user(pid_t pid, std::size_t offset) {
@@ -27,10 +27,30 @@ std::uint64_t peek_user(pid_t pid, std::size_t offset) {
   return static_cast<std::uint64_t>(::ptrace(PTRACE_PEEKUSER, pid, offset, nullptr));
 }
 
-bool set_debug_register(pid_t pid, std::size_t number, std::uint64_t value) {
-  const std::size_t offset = offsetof(user, u_debugreg) + number * sizeof(std::uint64_t);
-  return ::ptrace(PTRACE_POKEUSER, pid, offset, value) == 0;
-}
+// An INT3 in place of the instruction at an address; what it replaced is put back at the end. In the process' own copy
+// of the page: others run on. (Debug registers would change nothing, but some hypervisors let them be set and never
+// trap.)
+class Breakpoint {
+ public:
+  Breakpoint(pid_t pid, std::uint64_t address) : pid_(pid), address_(address) {
+    errno = 0;
+    before_ = ::ptrace(PTRACE_PEEKTEXT, pid_, address_, nullptr);
+    set_ = errno == 0 && ::ptrace(PTRACE_POKETEXT, pid_, address_, (before_ & ~0xffL) | kInt3) == 0;
+  }
+  Breakpoint(const Breakpoint&) = delete;
+  Breakpoint& operator=(const Breakpoint&) = delete;
+  ~Breakpoint() {
+    if (set_) (void)::ptrace(PTRACE_POKETEXT, pid_, address_, before_);
+  }
+  [[nodiscard]] bool is_set() const { return set_; }
+
+ private:
+  static constexpr long kInt3 = 0xcc;
+  pid_t pid_;
+  std::uint64_t address_;
+  long before_ = 0;
+  bool set_ = false;
+};
 
 bool wait_for_stop(pid_t pid, int& status) {
   pid_t seen = -1;
@@ -87,28 +107,13 @@ bool Tracee::repeats(std::uint64_t address) const {
 }
 
 bool Tracee::run_to(std::span<const std::uint64_t> addresses) {
-  std::uint64_t enable = 0;
-  bool set = addresses.size() <= kDebugRegisters;
-  for (std::size_t i = 0; set && i < addresses.size(); ++i) {
-    set = set_debug_register(pid_, i, addresses[i]);
-    enable |= std::uint64_t{1} << (2 * i);  // on execution, for this thread
-  }
-  if (!set || !set_debug_register(pid_, 7, enable)) {  // no such registers here: the slow way
-    const auto there = [&] {
-      const std::uint64_t at = next();
-      for (const std::uint64_t address : addresses) {
-        if (at == address) return true;
-      }
-      return false;
-    };
-    while (!there()) {
-      if (!step()) return false;
-    }
-    return true;
+  std::deque<Breakpoint> breakpoints;  // in two of them that overlap, the first has what was there: it is put back last
+  for (const std::uint64_t address : addresses) {
+    if (!breakpoints.emplace_front(pid_, address).is_set()) return false;
   }
   if (!resume(PTRACE_CONT)) return false;
-  (void)set_debug_register(pid_, 7, 0);
-  return true;
+  const std::uint64_t trapped = next() - 1;  // behind the INT3
+  return ::ptrace(PTRACE_POKEUSER, pid_, offsetof(user_regs_struct, rip), trapped) == 0;
 }
 
 std::uint64_t Tracee::next() const { return peek_user(pid_, offsetof(user_regs_struct, rip)); }
