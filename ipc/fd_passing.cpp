@@ -5,6 +5,7 @@
 #include <sys/uio.h>
 
 #include <cstring>
+#include <utility>
 
 namespace quern::ipc {
 namespace {
@@ -53,10 +54,13 @@ Result<IoResult> receive_with_fds(int socket, std::span<std::byte> buffer, std::
   message.msg_iovlen = 1;
   message.msg_control = control.bytes;
   message.msg_controllen = sizeof control.bytes;
+  // A peer that dies with packets unread leaves ECONNRESET, which a packet socket reports once and ahead of what that
+  // peer had sent before (net/unix/af_unix.c, unix_release_sock; net/core/datagram.c, __skb_try_recv_datagram).
+  bool reset = false;
   ssize_t received = 0;
   do {
     received = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-  } while (received < 0 && errno == EINTR);
+  } while (received < 0 && (errno == EINTR || (errno == ECONNRESET && !std::exchange(reset, true))));
   if (received < 0) {
     if (errno == EAGAIN || errno == EWOULDBLOCK) return IoResult{IoStatus::kWouldBlock, 0};
     if (errno == ECONNRESET) return IoResult{IoStatus::kClosed, 0};

@@ -28,8 +28,9 @@ struct IoResult {
 // gone (EPIPE, ECONNRESET). Any other failure is an Error.
 [[nodiscard]] Result<IoResult> send_with_fds(int socket, ByteSpan bytes, std::span<const int> fds = {});
 
-// Receives into `buffer`; appends descriptors to `fds`. kClosed on end of stream. Descriptors the
-// process had no room for, or a truncated packet, are an Error (kProtocolError).
+// Receives into `buffer`; appends descriptors to `fds`. kClosed on end of stream: what a peer sent before it died comes
+// first, whatever it had left unread itself. Descriptors the process had no room for, or a truncated packet, are an
+// Error (kProtocolError).
 [[nodiscard]] Result<IoResult> receive_with_fds(int socket, std::span<std::byte> buffer, std::vector<unique_fd>& fds);
 
 }  // namespace quern::ipc

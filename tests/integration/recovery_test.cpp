@@ -40,6 +40,36 @@ TEST(WorkerDeath, AKilledWorkersJobIsAnsweredByAFreshOne) {
   EXPECT_THAT(std::string(server.pool().at("last_death").at("cause").as_string()), HasSubstr("SIGSEGV"));
 }
 
+TEST(WorkerDeath, WhatItAnsweredBeforeStandsThoughItsSupervisorSeesTheDeathFirst) {
+  const Server server("[pools.debug]\nmodules = ['debug']\nworkers = 1\n");
+  client::Client client = server.connect();
+  const auto large = [] { return Job{.kind = "debug.echo", .parts = {Part::copy(std::string(100'000, 'x'))}}; };
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(client.run(large())) << "short jobs: a worker is given several at a time";
+  const auto worker = static_cast<pid_t>(server.pool().at("workers").at(0).at("pid").as_int64());
+  ASSERT_EQ(::kill(worker, SIGSTOP), 0);
+  auto answered = client.submit(large());
+  auto crash = job("debug.crash");
+  crash.options.attempts = 1;
+  auto crashed = client.submit(std::move(crash));
+  auto unread = client.submit(large());  // its descriptor lies in the socket that dies
+  const bool given = eventually([&] {
+    const auto pool = server.pool();
+    return pool.at("queued").to_number<int>() == 0 && pool.at("running").to_number<int>() > 0;
+  });
+  server.signal(SIGSTOP);
+  ::kill(worker, SIGCONT);
+  const bool died = eventually([&] { return server.zombies() == 1; });
+  server.signal(SIGCONT);
+  ASSERT_TRUE(given && died) << given << died;
+  for (auto* each : {&answered, &unread}) {
+    const auto result = each->get();
+    ASSERT_TRUE(result) << to_string(result.error());
+    EXPECT_EQ(result->info.attempts, 1U);
+  }
+  EXPECT_EQ(crashed.get().error().cause, (Cause{CauseKind::kSignaled, SIGSEGV}));
+  EXPECT_EQ(server.deaths("signaled"), 1U);
+}
+
 TEST(WorkerDeath, AnExitIsADeathWithItsCode) {
   const Server server;
   client::Client client = server.connect();
@@ -204,7 +234,7 @@ TEST(SupervisorDeath, ASecondInstanceIsRefused) {
 }
 
 TEST(Leaks, AThousandJobsAndDeathsLeaveNoDescriptorBehind) {
-  const Server server(debug_pool("attempts = 1\n"));
+  const Server server(debug_pool("attempts = 1\nquarantine_deaths = 0\n"));
   const auto round = [&] {
     client::Client client = server.connect();
     std::vector<std::future<Result<client::JobResult>>> answers;

@@ -38,6 +38,21 @@ TEST(Control, TheEndOfThePeerIsSeen) {
   EXPECT_EQ(send_control(pair->child.get(), {})->status, IoStatus::kClosed) << "and no SIGPIPE";
 }
 
+TEST(Control, WhatAPeerSentBeforeItDiedArrivesThoughItLeftPacketsUnread) {
+  auto pair = make_control_pair();
+  ASSERT_TRUE(pair);
+  const auto fd = memfd_from("test", as_bytes("payload"));
+  const int fds[] = {fd->get()};
+  ASSERT_TRUE(send_control(pair->supervisor.get(), {.type = ControlType::kJobFds}, {}, fds));
+  ASSERT_TRUE(send_control(pair->child.get(), {.type = ControlType::kResultFds, .id = 7}, {}, fds));
+  pair->child.reset();
+  ControlMessage message;
+  ASSERT_EQ(*receive_control(pair->supervisor.get(), message), IoStatus::kDone);
+  EXPECT_EQ(message.header.id, 7U);
+  EXPECT_EQ(message.fds.size(), 1U);
+  EXPECT_EQ(*receive_control(pair->supervisor.get(), message), IoStatus::kClosed);
+}
+
 TEST(Control, AFullSocketWouldBlockAndLosesNothing) {
   const auto pair = make_control_pair();
   ASSERT_TRUE(pair);
