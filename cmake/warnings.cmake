@@ -1,4 +1,4 @@
-# The warnings every target of ours is built with.
+# The warnings every target of ours is built with, and how it is linked.
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual
                     -Wold-style-cast -fno-omit-frame-pointer)
 # GCC 12 warns of overlapping copies inside std::string's operator+ (GCC bug 105651)
@@ -19,3 +19,6 @@ if(QUERN_SANITIZE MATCHES thread)
   # code GCC refuses them (-Wtsan).
   add_compile_definitions(BOOST_ASIO_DISABLE_FENCED_BLOCK)
 endif()
+# Symbols are bound before main(), and what was bound is read-only from then on: a worker's memory is its input's to
+# overwrite, and a fresh one should not look up a name in the middle of its first job.
+add_link_options(LINKER:-z,relro,-z,now)

@@ -22,6 +22,7 @@
 #include <optional>
 #include <random>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -291,12 +292,23 @@ class ChannelView {
   std::uint64_t slots_ = 1;
 };
 
-std::optional<Tracee> stop_asleep(pid_t pid, long call, const SameProcessor& processor) {
-  EXPECT_TRUE(eventually([&] { return asleep_in(pid, call); })) << "process " << pid << " does not sleep";
+Tracee stop_asleep(pid_t pid, long call, const SameProcessor& processor) {
+  if (!eventually([&] { return asleep_in(pid, call); })) {
+    throw std::runtime_error(fmt::format("process {} does not sleep", pid));
+  }
   processor.bring(pid);
   auto tracee = Tracee::seize(pid);
-  EXPECT_TRUE(tracee) << to_string(tracee.error());
-  return tracee ? std::optional<Tracee>(std::move(*tracee)) : std::nullopt;
+  if (!tracee) throw std::runtime_error(to_string(tracee.error()));
+  return std::move(*tracee);
+}
+
+// A path that was recorded whole: a trap that gets lost is lost by chance.
+template <class Record>
+Path record_whole(Record record) {
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    if (std::optional<Path> path = record()) return std::move(*path);
+  }
+  throw std::runtime_error("the process' way can't be recorded: it does not stop after a step");
 }
 
 // ---- The worker ------------------------------------------------------------------------------------
@@ -306,24 +318,25 @@ void kill_worker_at_any_instruction(JobsDone jobs_done, std::size_t sample_size,
   const SameProcessor processor;
 
   std::set<std::size_t> interesting;
-  pid_t worker = pool.worker_with(jobs_done, -1);
-  ASSERT_GT(worker, 0);
-  const Path path = [&] {
+  pid_t worker = -1;
+  const Path path = record_whole([&] {
+    interesting.clear();
+    worker = pool.worker_with(jobs_done, worker);
     auto tracee = stop_asleep(worker, SYS_futex, processor);
-    const ChannelView channel(*tracee);
+    const ChannelView channel(tracee);
     const std::uint64_t position = channel.next_position();
     const std::size_t job = pool.submit();
     ChannelView::Words last = channel.words(position);
-    Path recorded = Path::record(*tracee, SYS_futex, [&](std::size_t k) {
+    auto recorded = Path::record(tracee, SYS_futex, [&](std::size_t k) {
       const ChannelView::Words now = channel.words(position);
-      if (now != last || tracee->next_call()) interesting.insert(k);
+      if (now != last || tracee.next_call()) interesting.insert(k);
       last = now;
     });
-    EXPECT_EQ(last.completion_tail, position + 1) << "it went through the whole job";
+    EXPECT_TRUE(!recorded || last.completion_tail == position + 1) << "it went through the whole job";
     EXPECT_TRUE(pool.answers().wait(job).right);
-    tracee->kill();
+    tracee.kill();
     return recorded;
-  }();
+  });
   const std::size_t steps = path.size();
   ASSERT_GT(steps, 1000U);
 
@@ -334,17 +347,16 @@ void kill_worker_at_any_instruction(JobsDone jobs_done, std::size_t sample_size,
     worker = pool.worker_with(jobs_done, worker);
     ASSERT_GT(worker, 0);
     auto tracee = stop_asleep(worker, SYS_futex, processor);
-    ASSERT_TRUE(tracee);
-    const ChannelView channel(*tracee);
+    const ChannelView channel(tracee);
     const std::uint64_t position = channel.next_position();
     const std::size_t job = pool.submit();
-    if (path.follow(*tracee, k)) {
+    if (path.follow(tracee, k)) {
       ++killed;
     } else {
       ++strayed;
     }
     const ChannelView::Words words = channel.words(position);
-    tracee->kill();
+    tracee.kill();
     const Answers::Answer answer = pool.answers().wait(job);
     ASSERT_EQ(answer.times, 1);
     EXPECT_TRUE(answer.right) << answer.error;
@@ -374,16 +386,18 @@ TEST(SingleStep, ATemplateKilledAtAnyInstructionOfABirthIsReplacedAndLeavesNoPro
   const SameProcessor processor;
 
   std::set<std::size_t> interesting;
-  pid_t worker = pool.worker_with(JobsDone::kOne, -1);
-  ASSERT_GT(worker, 0);
-  const Path path = [&] {
+  pid_t worker = -1;
+  const Path path = record_whole([&] {
+    interesting.clear();
+    worker = pool.worker_with(JobsDone::kOne, worker);
     auto tracee = stop_asleep(pool.server().template_pid(), SYS_recvmsg, processor);
     ::kill(worker, SIGKILL);
-    Path recorded = Path::record(*tracee, SYS_recvmsg, [&](std::size_t k) {
-      if (tracee->next_call()) interesting.insert(k);
+    auto recorded = Path::record(tracee, SYS_recvmsg, [&](std::size_t k) {
+      if (tracee.next_call()) interesting.insert(k);
     });
+    if (!recorded) tracee.kill();
     return recorded;
-  }();
+  });
   const std::size_t steps = path.size();
   ASSERT_GT(steps, 100U);
 
@@ -396,14 +410,13 @@ TEST(SingleStep, ATemplateKilledAtAnyInstructionOfABirthIsReplacedAndLeavesNoPro
     const pid_t template_pid = pool.server().template_pid();
     ASSERT_GT(template_pid, 0);
     auto tracee = stop_asleep(template_pid, SYS_recvmsg, processor);
-    ASSERT_TRUE(tracee);
     ::kill(worker, SIGKILL);
-    if (path.follow(*tracee, k)) {
+    if (path.follow(tracee, k)) {
       ++killed;
     } else {
       ++strayed;
     }
-    tracee->kill();
+    tracee.kill();
     const Answers::Answer answer = pool.run();
     ASSERT_EQ(answer.times, 1);
     EXPECT_TRUE(answer.right) << answer.error;

@@ -12,8 +12,11 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <deque>
+#include <fstream>
+#include <string>
 #include <unordered_map>
 #include <utility>
 
@@ -52,12 +55,21 @@ class Breakpoint {
   bool set_ = false;
 };
 
-bool wait_for_stop(pid_t pid, int& status) {
-  pid_t seen = -1;
-  do {
-    seen = ::waitpid(pid, &status, __WALL);
-  } while (seen < 0 && errno == EINTR);
-  return seen == pid && WIFSTOPPED(status);
+// More than any instruction or sleep of a tracee takes, on a machine however busy.
+constexpr auto kStopMax = std::chrono::seconds(5);
+
+enum class Stop { kStopped, kGone, kLate };
+
+// On one processor with the tracee, to yield is to let it run.
+Stop wait_for_stop(pid_t pid, int& status) {
+  const auto limit = std::chrono::steady_clock::now() + kStopMax;
+  for (;;) {
+    const pid_t seen = ::waitpid(pid, &status, __WALL | WNOHANG);
+    if (seen == pid) return WIFSTOPPED(status) ? Stop::kStopped : Stop::kGone;
+    if (seen < 0 && errno != EINTR) return Stop::kGone;
+    if (std::chrono::steady_clock::now() > limit) return Stop::kLate;
+    ::sched_yield();
+  }
 }
 
 }  // namespace
@@ -69,11 +81,21 @@ Result<Tracee> Tracee::seize(pid_t pid) {
   unique_fd memory(::open(fmt::format("/proc/{}/mem", pid).c_str(), O_RDONLY | O_CLOEXEC));
   Tracee tracee(pid, std::move(memory));
   int status = 0;
-  if (::ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr) != 0 || !wait_for_stop(pid, status)) {
+  if (::ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr) != 0 || wait_for_stop(pid, status) != Stop::kStopped) {
     tracee.pid_ = -1;
     return system_error("ptrace", "PTRACE_INTERRUPT", errno);
   }
   return tracee;
+}
+
+Tracee::Tracee(pid_t pid, unique_fd memory) : pid_(pid), memory_(std::move(memory)) {
+  std::ifstream maps(fmt::format("/proc/{}/maps", pid));
+  for (std::string line; std::getline(maps, line);) {
+    if (!line.ends_with("[vdso]")) continue;
+    std::size_t dash = 0;
+    vdso_.first = std::stoull(line, &dash, 16);
+    vdso_.second = std::stoull(line.substr(dash + 1), nullptr, 16);
+  }
 }
 
 Tracee::~Tracee() {
@@ -83,7 +105,10 @@ Tracee::~Tracee() {
 bool Tracee::resume(int request) {
   int status = 0;
   for (long signal = 0;;) {
-    if (::ptrace(static_cast<__ptrace_request>(request), pid_, nullptr, signal) != 0 || !wait_for_stop(pid_, status)) {
+    const bool resumed = ::ptrace(static_cast<__ptrace_request>(request), pid_, nullptr, signal) == 0;
+    const Stop stop = resumed ? wait_for_stop(pid_, status) : Stop::kGone;
+    if (stop == Stop::kLate) return false;
+    if (stop == Stop::kGone) {
       pid_ = -1;
       return false;
     }
@@ -97,8 +122,14 @@ bool Tracee::step() {
   do {
     if (!resume(PTRACE_SINGLESTEP)) return false;
   } while (next() == before && repeats(before));
-  return true;
+  if (!in_vdso(next()) || in_vdso(before)) return true;
+  const std::uint64_t stack =
+      peek_user(pid_, offsetof(user_regs_struct, rsp));  // a call has just put its return address there
+  std::array<std::uint64_t, 1> caller{};
+  return read(stack, std::as_writable_bytes(std::span(caller))) && run_to(caller);
 }
+
+bool Tracee::in_vdso(std::uint64_t address) const { return address >= vdso_.first && address < vdso_.second; }
 
 // Whether the instruction there has a repeat prefix (REP STOSB): it traps after each repetition.
 bool Tracee::repeats(std::uint64_t address) const {
@@ -135,7 +166,7 @@ void Tracee::kill() {
   if (pid_ <= 0) return;
   ::kill(pid_, SIGKILL);
   int status = 0;
-  while (wait_for_stop(pid_, status)) {
+  while (::waitpid(pid_, &status, __WALL) == pid_ ? WIFSTOPPED(status) : errno == EINTR) {
   }
   pid_ = -1;
 }

@@ -23,14 +23,17 @@ class Tracee {
  public:
   // Stops `pid`, wherever it is. An Error means that tracing is not allowed here.
   [[nodiscard]] static Result<Tracee> seize(pid_t pid);
-  Tracee(Tracee&& other) noexcept : pid_(std::exchange(other.pid_, -1)), memory_(std::move(other.memory_)) {}
+  Tracee(Tracee&& other) noexcept
+      : pid_(std::exchange(other.pid_, -1)), memory_(std::move(other.memory_)), vdso_(other.vdso_) {}
   Tracee(const Tracee&) = delete;
   Tracee& operator=(const Tracee&) = delete;
   // Lets it run on, untraced, unless it is gone.
   ~Tracee();
 
-  // Each returns false when the process is gone.
-  // One instruction, with all its repetitions. One that sleeps in a system call takes as long as the sleep.
+  // Each returns false when the process is gone, or has run on: some hypervisors lose a step's trap once in a million.
+  // Then nothing but kill() can be done with it.
+  // One instruction, with all its repetitions; or all those of a function of the vDSO, whose loop over the clock's page
+  // goes round more often the slower it is stepped. One that sleeps in a system call takes as long as the sleep.
   [[nodiscard]] bool step();
   // Runs until the next instruction is at one of at most four addresses.
   [[nodiscard]] bool run_to(std::span<const std::uint64_t> addresses);
@@ -49,29 +52,32 @@ class Tracee {
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
 
  private:
-  Tracee(pid_t pid, unique_fd memory) noexcept : pid_(pid), memory_(std::move(memory)) {}
+  Tracee(pid_t pid, unique_fd memory);
   [[nodiscard]] bool resume(int request);
   [[nodiscard]] bool repeats(std::uint64_t address) const;
+  [[nodiscard]] bool in_vdso(std::uint64_t address) const;
 
   pid_t pid_;
   unique_fd memory_;
+  std::pair<std::uint64_t, std::uint64_t> vdso_;  // first address, and the one behind its last
 };
 
 // Where a process went, from one sleep to the next.
 class Path {
  public:
   // Steps `tracee`, which sleeps in a system call, until the next instruction makes `sleeping_call`
-  // again, and notes each instruction. `visit(k)` is called after k steps, k = 1, 2, ...
+  // again, and notes each instruction. `visit(k)` is called after k steps, k = 1, 2, ... Nothing: a step returned
+  // false.
   template <class Visit>
-  [[nodiscard]] static Path record(Tracee& tracee, long sleeping_call, Visit visit) {
+  [[nodiscard]] static std::optional<Path> record(Tracee& tracee, long sleeping_call, Visit visit) {
     Path path;
     path.sleeping_call_ = sleeping_call;
     path.steps_.push_back(tracee.next());
-    while (tracee.step()) {
+    do {
+      if (!tracee.step()) return std::nullopt;
       path.steps_.push_back(tracee.next());
       visit(path.steps_.size() - 1);
-      if (tracee.next_call() == sleeping_call) break;
-    }
+    } while (tracee.next_call() != sleeping_call);
     path.index();
     return path;
   }
