@@ -87,7 +87,7 @@ void wait_for_memory(ChannelHeader& header, std::uint64_t wanted, std::uint64_t 
   futex_wait(header.memory_waiting, 1);
 }
 
-bool prepare_supervisor_sleep(ChannelHeader& header, const Seen& seen) noexcept {
+bool prepare_supervisor_sleep(ChannelHeader& header, const SupervisorSeen& seen) noexcept {
   header.supervisor_sleeping.store(1, std::memory_order_seq_cst);
   if (header.completion_tail.load(std::memory_order_seq_cst) == seen.completions &&
       header.stream_produced.load(std::memory_order_seq_cst) == seen.stream &&

@@ -66,14 +66,14 @@ void wait_for_memory(ChannelHeader& header, std::uint64_t wanted, std::uint64_t 
 bool ring_memory(ChannelHeader& header) noexcept;
 
 // What the supervisor has looked at.
-struct Seen {
+struct SupervisorSeen {
   std::uint64_t completions = 0;  // consumed
   std::uint64_t stream = 0;       // bytes of the stream ring
   std::uint64_t memory = 0;       // memory_wanted
 };
 // Supervisor, before it goes to wait for the eventfd: true when it may sleep, false when there is more than it has seen
 // (its word is then down again).
-[[nodiscard]] bool prepare_supervisor_sleep(ChannelHeader& header, const Seen& seen) noexcept;
+[[nodiscard]] bool prepare_supervisor_sleep(ChannelHeader& header, const SupervisorSeen& seen) noexcept;
 // Supervisor, when it is awake for whatever reason.
 void supervisor_awake(ChannelHeader& header) noexcept;
 

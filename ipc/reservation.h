@@ -89,10 +89,10 @@ struct MemoryWord {
 }
 
 // Worker's side. One thread.
-class MemoryAsker {
+class ReservationProducer {
  public:
   // `eventfd`: rings the supervisor.
-  MemoryAsker(const Channel& channel, int eventfd) noexcept
+  ReservationProducer(const Channel& channel, int eventfd) noexcept
       : header_(channel.header()), eventfd_(eventfd), budget_bytes_(header_.memory_budget_bytes) {}
 
   // Of the pool; 0: there is none, and nothing to ask.
@@ -118,9 +118,9 @@ class MemoryAsker {
 };
 
 // Supervisor's side. One thread.
-class MemoryDesk {
+class ReservationConsumer {
  public:
-  explicit MemoryDesk(const Channel& channel) noexcept : header_(&channel.header()) {}
+  explicit ReservationConsumer(const Channel& channel) noexcept : header_(&channel.header()) {}
 
   // Before the completions are looked at.
   [[nodiscard]] std::uint64_t look() const noexcept { return header_->memory_wanted.load(std::memory_order_acquire); }

@@ -178,7 +178,7 @@ class Worker {
   ipc::SubmissionProducer submissions_;
   ipc::CompletionConsumer completions_;
   ipc::StreamConsumer stream_;
-  ipc::MemoryDesk memory_;
+  ipc::ReservationConsumer memory_;
   std::vector<Job*> jobs_;          // by slot; null: free, or revoked
   std::vector<std::uint8_t> wipe_;  // by slot: what lies there is secret
   std::unique_ptr<Process> process_;

@@ -31,11 +31,11 @@ void MemoryReservation::begin(std::uint64_t position) noexcept {
 void MemoryReservation::reserve(std::uint64_t bytes) {
   check(bytes);
   if (bytes == bytes_) return;
-  const bool of_budget = asker_.budget_bytes() > 0 && bytes > ipc::kMemoryShareBytes;
+  const bool of_budget = producer_.budget_bytes() > 0 && bytes > ipc::kMemoryShareBytes;
   if (bytes > bytes_ && of_budget) {
-    wait_for(asker_.tell(position_, bytes));
+    wait_for(producer_.tell(position_, bytes));
   } else if (told_) {
-    asker_.tell(position_, bytes);
+    producer_.tell(position_, bytes);
   }
   told_ = of_budget;
   bytes_ = bytes;
@@ -46,8 +46,8 @@ void MemoryReservation::check(std::uint64_t bytes) const {
   if (memory_bytes_max_ > 0 && bytes > memory_bytes_max_) {
     refuse(bytes, "its worker may have", memory_bytes_max_, "memory_bytes_max of its pool");
   }
-  if (asker_.budget_bytes() > 0 && bytes > asker_.budget_bytes()) {
-    refuse(bytes, "all jobs of its pool together have", asker_.budget_bytes(), "memory_budget_bytes");
+  if (producer_.budget_bytes() > 0 && bytes > producer_.budget_bytes()) {
+    refuse(bytes, "all jobs of its pool together have", producer_.budget_bytes(), "memory_budget_bytes");
   }
   if (bytes_ > 0 && bytes > bytes_) {
     throw sdk::JobError(sdk::JobErrorCode::kInternal,
@@ -59,7 +59,7 @@ void MemoryReservation::check(std::uint64_t bytes) const {
 
 void MemoryReservation::wait_for(std::uint64_t word) {
   const std::int64_t began_ns = now_ns();
-  while (!asker_.granted(word)) {
+  while (!producer_.granted(word)) {
     if (header_.cancel.load(std::memory_order_relaxed) == position_ + 1) {
       waited_ns_ += now_ns() - began_ns;
       throw sdk::JobError(sdk::JobErrorCode::kCancelled, "the job was asked to stop while it waited for memory");

@@ -13,7 +13,7 @@ class MemoryReservation {
  public:
   // `eventfd`: rings the supervisor. `memory_bytes_max`: the worker's; 0: no limit.
   MemoryReservation(const ipc::Channel& channel, int eventfd, std::uint64_t memory_bytes_max)
-      : header_(channel.header()), asker_(channel, eventfd), memory_bytes_max_(memory_bytes_max) {}
+      : header_(channel.header()), producer_(channel, eventfd), memory_bytes_max_(memory_bytes_max) {}
 
   // The job at `position` begins, and has reserved nothing. The supervisor takes back what the one before had, by
   // itself.
@@ -30,7 +30,7 @@ class MemoryReservation {
   void wait_for(std::uint64_t word);
 
   ipc::ChannelHeader& header_;
-  ipc::MemoryAsker asker_;
+  ipc::ReservationProducer producer_;
   std::uint64_t memory_bytes_max_;
   std::uint64_t position_ = 0;
   std::uint64_t bytes_ = 0;       // reserved

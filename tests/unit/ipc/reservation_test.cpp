@@ -20,35 +20,35 @@ struct Reservation : ::testing::Test {
       Channel::create({.slots = 2, .input_extent_bytes = 4096, .output_extent_bytes = 4096}, 1).value().channel);
   ChannelHeader& header = channel.header();
   unique_fd eventfd{::eventfd(0, EFD_CLOEXEC)};
-  MemoryAsker asker{channel, eventfd.get()};
-  MemoryDesk desk{channel};
+  ReservationProducer producer{channel, eventfd.get()};
+  ReservationConsumer consumer{channel};
 };
 
 TEST_F(Reservation, SaysAllInOneWord) {
-  const std::uint64_t word = asker.tell(0x12345, (3ULL << 30) + 1);
-  EXPECT_EQ(desk.look(), word);
+  const std::uint64_t word = producer.tell(0x12345, (3ULL << 30) + 1);
+  EXPECT_EQ(consumer.look(), word);
   const auto said = MemoryWord::unpacked(word);
   EXPECT_EQ(said.position, 0x2345U);
   EXPECT_EQ(said.bytes(), (3ULL << 30) + 4096) << "in whole pages";
   EXPECT_EQ(said.packed(), word);
-  EXPECT_NE(asker.tell(0x12345, (3ULL << 30) + 1), word) << "each is another";
+  EXPECT_NE(producer.tell(0x12345, (3ULL << 30) + 1), word) << "each is another";
 }
 
 TEST_F(Reservation, IsGrantedByItsOwnWordOnly) {
-  const std::uint64_t first = asker.tell(0, 100'000);
-  EXPECT_FALSE(asker.granted(first));
-  desk.note(desk.look());
-  desk.grant();
-  EXPECT_TRUE(asker.granted(first));
-  const std::uint64_t second = asker.tell(0, 100'000);
-  EXPECT_FALSE(asker.granted(second));
+  const std::uint64_t first = producer.tell(0, 100'000);
+  EXPECT_FALSE(producer.granted(first));
+  consumer.note(consumer.look());
+  consumer.grant();
+  EXPECT_TRUE(producer.granted(first));
+  const std::uint64_t second = producer.tell(0, 100'000);
+  EXPECT_FALSE(producer.granted(second));
 }
 
 TEST_F(Reservation, TheSupervisorDoesNotSleepOnAWordItHasNotSeen) {
-  asker.tell(0, 1);
-  EXPECT_FALSE(prepare_supervisor_sleep(header, {.memory = desk.seen()}));
-  desk.note(desk.look());
-  EXPECT_TRUE(prepare_supervisor_sleep(header, {.memory = desk.seen()}));
+  producer.tell(0, 1);
+  EXPECT_FALSE(prepare_supervisor_sleep(header, {.memory = consumer.seen()}));
+  consumer.note(consumer.look());
+  EXPECT_TRUE(prepare_supervisor_sleep(header, {.memory = consumer.seen()}));
 }
 
 TEST_F(Reservation, AWorkerThatIsAskedToStopDoesNotWait) {
@@ -79,10 +79,10 @@ TEST_F(Reservation, BothSidesAtOnce) {
     for (std::uint64_t position = 0; position < kJobs; ++position) {
       for (std::uint64_t asks = random() % 3; asks > 0; --asks) {
         const std::uint64_t bytes = kPageBytes * (1 + random() % 1000);
-        const std::uint64_t word = asker.tell(position, bytes);
-        while (!asker.granted(word)) wait_for_memory(header, word, position);
+        const std::uint64_t word = producer.tell(position, bytes);
+        while (!producer.granted(word)) wait_for_memory(header, word, position);
         if (granted.load() != bytes) right = false;
-        if (random() % 2 == 0) asker.tell(position, 0);
+        if (random() % 2 == 0) producer.tell(position, 0);
       }
       Completion done{};
       done.position = position;
@@ -94,21 +94,21 @@ TEST_F(Reservation, BothSidesAtOnce) {
   CompletionConsumer completions(channel);
   Completion completion;
   while (completions.consumed() < kJobs) {
-    const std::uint64_t word = desk.look();
+    const std::uint64_t word = consumer.look();
     while (completions.look(kJobs, completion) == CompletionConsumer::Look::kOne) completions.pop();
     consumed.store(completions.consumed());
-    if (word != desk.seen()) {
-      desk.note(word);
+    if (word != consumer.seen()) {
+      consumer.note(word);
       const auto said = MemoryWord::unpacked(word);
       const auto ahead = static_cast<std::int16_t>(said.position - static_cast<std::uint16_t>(completions.consumed()));
       if (ahead > 0) right = false;
       if (ahead == 0 && said.pages > 0) {
         granted.store(said.bytes());
-        desk.grant();
+        consumer.grant();
       }
     }
     if (completions.consumed() == kJobs) break;
-    if (prepare_supervisor_sleep(header, {.completions = completions.consumed(), .memory = desk.seen()})) {
+    if (prepare_supervisor_sleep(header, {.completions = completions.consumed(), .memory = consumer.seen()})) {
       pollfd bell{.fd = eventfd.get(), .events = POLLIN, .revents = 0};
       ASSERT_EQ(::poll(&bell, 1, 20'000), 1) << "a wake-up was lost after " << completions.consumed() << " jobs";
       std::uint64_t count = 0;
