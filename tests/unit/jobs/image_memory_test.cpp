@@ -96,6 +96,8 @@ INSTANTIATE_TEST_SUITE_P(
             inks},
         Way{"JpegOfProgressiveInks", Format::kJpeg, "image.resize", R"({"width":320,"format":"jpeg"})", 1,
             progressive_inks},
+        Way{"PngCutFromWhatIsVast", Format::kPng, "image.resize",
+            R"({"width":16383,"height":10,"position":"attention","format":"png"})"},
         Way{"WebpShrunk", Format::kWebp, "image.resize", R"({"width":600,"format":"png"})"},
         Way{"PngToPalette", Format::kPng, "image.resize", R"({"width":1800,"format":"png","palette":true})"},
         Way{"PngToGif", Format::kPng, "image.resize", R"({"width":1800,"format":"gif"})"},

@@ -104,16 +104,18 @@ TEST(Gravity, AnOddPixelIsCutBeforeAndPaddedBehind) {
   EXPECT_EQ(offset_of(-5, 0, Odd::kBehind), -3);
 }
 
-// A mark in a corner of the upright picture, found again in the stored one.
-TEST(Gravity, IsTurnedWithThePicture) {
+// A mark in the upright picture, found again in the stored one.
+TEST(Cut, IsTurnedWithThePicture) {
+  const Size scaled{5, 4};
   for (int orientation = 1; orientation <= 8; ++orientation) {
-    for (int across = -1; across <= 1; ++across) {
-      for (int down = -1; down <= 1; ++down) {
-        cv::Mat picture(3, 3, CV_8UC1, cv::Scalar(0));
-        picture.at<std::uint8_t>(1 + down, 1 + across) = 1;
+    for (int x = 0; x <= 3; ++x) {
+      for (int y = 0; y <= 3; ++y) {
+        cv::Mat picture(cv_size(scaled), CV_8UC1, cv::Scalar(0));
+        picture(cv::Rect(x, y, 2, 1)).setTo(1);
         const cv::Mat stored = stored_as(picture, orientation);
-        const Gravity found = as_stored({.across = across, .down = down}, orientation);
-        EXPECT_EQ(stored.at<std::uint8_t>(1 + found.down, 1 + found.across), 1) << orientation;
+        const Cut found = as_stored({.at = {.x = x, .y = y}, .size = {2, 1}}, scaled, orientation);
+        const cv::Mat cut = stored(cv::Rect({static_cast<int>(found.at.x), static_cast<int>(found.at.y)}, found.size));
+        EXPECT_EQ(cv::countNonZero(cut), 2) << orientation << " " << x << " " << y;
       }
     }
   }

@@ -64,7 +64,7 @@ cv::Mat soft_edges() {
 
 cv::Mat covered(const cv::Mat& picture, cv::Size to, Kernel kernel = Kernel::kLanczos3) {
   const FakeJob job(kNothing);
-  std::optional<cv::Point> place;
+  std::optional<Place> place;
   const Size whole{static_cast<std::uint32_t>(picture.cols), static_cast<std::uint32_t>(picture.rows)};
   const Size asked{static_cast<std::uint32_t>(to.width), static_cast<std::uint32_t>(to.height)};
   return to_rgb(resize({.picture = picture, .whole = whole, .decoded = picture.size()},
@@ -221,6 +221,34 @@ TEST(Position, LooksAtThePicture) {
     EXPECT_LE(cv::countNonZero(grey), 400) << position;  // judged on a sketch: a column or four of the rest
   }
   EXPECT_EQ(difference(kept("west"), cv::Mat(100, 100, CV_8UC3, cv::Scalar::all(120))), 0);
+}
+
+// What it is cut from would be 200 x 1,000,000.
+TEST(Position, OfACutFromWhatNoPictureCouldBe) {
+  const cv::Mat picture = gradient(1, 5000);
+  for (const char* position : {"entropy", "attention"}) {
+    FakeJob job(sdk::find_kind("image.resize"),
+                R"({"width":200,"height":200,"format":"png","position":")" + std::string(position) + "\"}");
+    job.add_input(file_of(picture, Format::kPng)).run();
+    EXPECT_EQ(picture_of(job.bytes()).size(), cv::Size(200, 200)) << position;
+  }
+}
+
+// Whichever way it is stored: an odd pixel more is cut from the upright picture's beginning.
+TEST(Position, IsThatOfTheUprightPicture) {
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    cv::Mat picture(8, 21, CV_8UC3, cv::Scalar::all(0));
+    picture.col(7).setTo(cv::Scalar::all(255));  // the first of the 8 in the middle: 7 of 13 are cut before
+    const File file =
+        with_exif(file_of(stored_as(picture, orientation), Format::kJpeg, 100), Format::kJpeg, exif_block(orientation));
+    FakeJob job(sdk::find_kind("image.resize"), R"({"width":8,"height":8,"format":"png"})");
+    job.add_input(file).run();
+    cv::Mat grey;
+    cv::cvtColor(picture_of(job.bytes()), grey, cv::COLOR_RGB2GRAY);
+    cv::Point brightest;
+    cv::minMaxLoc(grey, nullptr, nullptr, nullptr, &brightest);
+    EXPECT_EQ(brightest.x, 0) << orientation;
+  }
 }
 
 TEST(Position, AttentionIsNotOnWhatIsWideAndFaint) {

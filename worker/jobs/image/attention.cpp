@@ -14,9 +14,6 @@
 namespace quern::image {
 namespace {
 
-// Judging needs no more pixels a side.
-constexpr int kSideMax = 256;
-
 struct Sketch {
   cv::Mat rgb;     // CV_8UC3, over black
   double scale_x;  // of the sketch's pixels to the picture's
@@ -25,8 +22,8 @@ struct Sketch {
 };
 
 Sketch sketch_of(const cv::Mat& picture, cv::Size cut) {
-  const int across = std::min(picture.cols, kSideMax);
-  const int down = std::min(picture.rows, kSideMax);
+  const int across = std::min(picture.cols, int{kLookSideMax});
+  const int down = std::min(picture.rows, int{kLookSideMax});
   cv::Mat small;
   cv::resize(picture, small, {across, down}, 0, 0, cv::INTER_AREA);
   Sketch sketch{.rgb = flatten(small, Color{}),

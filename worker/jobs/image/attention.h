@@ -1,9 +1,13 @@
 // Where to cut a picture, judged by its pixels.
 #pragma once
 
+#include <cstdint>
 #include <opencv2/core/mat.hpp>
 
 namespace quern::image {
+
+// Judging needs no more pixels a side: a larger picture is reduced first.
+inline constexpr std::uint32_t kLookSideMax = 256;
 
 // The place of a cut of this size, which is no larger than the picture, RGB or RGBA; its middle where no place is
 // better.

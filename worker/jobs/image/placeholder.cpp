@@ -109,7 +109,7 @@ std::string base64(Bytes bytes) {
 // The picture with its longer side at `side`, as a WebP that a page can hold itself.
 std::string data_uri(const cv::Mat& picture, std::uint32_t side, const sdk::Job& job) {
   constexpr int kQuality = 40;
-  std::optional<cv::Point> place;
+  std::optional<Place> place;
   const Picture small =
       resize({.picture = picture, .whole = sides_of(picture.size()), .decoded = picture.size()},
              {.asked = {side, side}, .fit = Fit::kInside, .scaling = {.enlarge = false}}, {}, place, job);

@@ -72,13 +72,19 @@ std::uint32_t shrink_on_load(Size source, const Plan& plan, double headroom) {
   return 1;
 }
 
-Gravity as_stored(Gravity upright, int orientation) {
-  Gravity stored = upright;
-  if (lies_on_side(orientation)) std::swap(stored.across, stored.down);
+Cut as_stored(Cut upright, Size scaled, int orientation) {
+  Cut cut = upright;
+  if (lies_on_side(orientation)) {
+    std::swap(cut.at.x, cut.at.y);
+    std::swap(cut.size.width, cut.size.height);
+  }
+  const Size stored = upright_size(scaled, orientation);
   // where the stored picture's first column and first row end up
-  if (orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8) stored.across = -stored.across;
-  if (orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7) stored.down = -stored.down;
-  return stored;
+  const bool mirrored_across = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+  const bool mirrored_down = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+  if (mirrored_across) cut.at.x = stored.width - cut.size.width - cut.at.x;
+  if (mirrored_down) cut.at.y = stored.height - cut.size.height - cut.at.y;
+  return cut;
 }
 
 std::int64_t offset_of(std::int64_t free, int gravity, Odd odd) {

@@ -64,8 +64,19 @@ struct Gravity {
   int down = 0;
   friend bool operator==(const Gravity&, const Gravity&) = default;
 };
-// Likewise, its gravity.
-[[nodiscard]] Gravity as_stored(Gravity upright, int orientation);
+
+// Where a cut begins in a scaled picture, which may be larger than any picture of ours.
+struct Place {
+  std::int64_t x = 0;
+  std::int64_t y = 0;
+  friend bool operator==(const Place&, const Place&) = default;
+};
+struct Cut {
+  Place at{};
+  cv::Size size;
+};
+// Likewise, a cut of an upright picture that was scaled to `scaled`.
+[[nodiscard]] Cut as_stored(Cut upright, Size scaled, int orientation);
 
 // How far from its beginning, of `free` pixels; less than 0 of them where it is the larger one. An odd pixel more is
 // cut before the middle, and padded behind it, as in sharp.

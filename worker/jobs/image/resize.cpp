@@ -16,27 +16,26 @@
 namespace quern::image {
 namespace {
 
-// How much of the scaled picture is kept, and from where.
-struct Kept {
-  std::int64_t x = 0;
-  std::int64_t y = 0;
-  cv::Size size;
-};
-
-Kept kept_of(const Plan& plan, Gravity gravity) {
-  const std::int64_t free_x = std::int64_t{plan.scaled.width} - plan.canvas.width;
-  const std::int64_t free_y = std::int64_t{plan.scaled.height} - plan.canvas.height;
-  return {.x = free_x > 0 ? offset_of(free_x, gravity.across, Odd::kBefore) : 0,
-          .y = free_y > 0 ? offset_of(free_y, gravity.down, Odd::kBefore) : 0,
+// Upright, what is kept of the scaled picture.
+Cut cut_of(const Plan& plan, Place at) {
+  return {.at = at,
           .size = {static_cast<int>(std::min(plan.scaled.width, plan.canvas.width)),
                    static_cast<int>(std::min(plan.scaled.height, plan.canvas.height))}};
 }
 
-// Where in the decoded whole that lies.
-cv::Rect2d source_of(const Kept& kept, Size scaled, cv::Size2d decoded) {
+Place place_of(const Plan& plan, Gravity gravity) {
+  const std::int64_t free_x = std::int64_t{plan.scaled.width} - plan.canvas.width;
+  const std::int64_t free_y = std::int64_t{plan.scaled.height} - plan.canvas.height;
+  return {.x = free_x > 0 ? offset_of(free_x, gravity.across, Odd::kBefore) : 0,
+          .y = free_y > 0 ? offset_of(free_y, gravity.down, Odd::kBefore) : 0};
+}
+
+// Where in the decoded whole that lies, as stored.
+cv::Rect2d source_of(const Cut& cut, Size scaled, cv::Size2d decoded) {
   const double x = decoded.width / scaled.width;
   const double y = decoded.height / scaled.height;
-  return {static_cast<double>(kept.x) * x, static_cast<double>(kept.y) * y, kept.size.width * x, kept.size.height * y};
+  return {static_cast<double>(cut.at.x) * x, static_cast<double>(cut.at.y) * y, cut.size.width * x,
+          cut.size.height * y};
 }
 
 Picture resample_any(const Picture& picture, const Resize& resize, std::optional<YuvLayout> layout,
@@ -86,17 +85,20 @@ Picture pad(const Picture& picture, const Plan& plan, const ResizeRequest& reque
   return out;
 }
 
-// Crops that look at the picture: all of it is scaled, and turned, before the place is known.
-Picture resize_by_strategy(const Source& source, const ResizeRequest& request, const Plan& plan, Strategy strategy,
-                           std::optional<cv::Point>& place, const sdk::Job& job) {
-  const Plan stored = as_stored(plan, source.orientation);
-  const Resize whole{.from = {{0, 0}, source.decoded}, .to = cv_size(stored.scaled), .kernel = request.kernel};
-  const cv::Mat scaled =
-      to_rgb(in_srgb(upright(resample_any(source.picture, whole, {}, job), source.orientation), source));
-  const cv::Size canvas = cv_size(plan.canvas);
-  const cv::Size cut(std::min(scaled.cols, canvas.width), std::min(scaled.rows, canvas.height));
-  if (!place) place = strategy == Strategy::kEntropy ? find_entropy(scaled, cut) : find_attention(scaled, cut);
-  return pad(scaled(cv::Rect(*place, cut)).clone(), plan, request);
+// Of a crop that looks at the picture: at a small one, which tells as much.
+Place place_of(const Source& source, const Plan& plan, Strategy strategy, Kernel kernel, const sdk::Job& job) {
+  const Size look{std::min(plan.scaled.width, kLookSideMax), std::min(plan.scaled.height, kLookSideMax)};
+  const Resize whole{
+      .from = {{0, 0}, source.decoded}, .to = cv_size(upright_size(look, source.orientation)), .kernel = kernel};
+  const Picture small = upright(resample_any(source.picture, whole, {}, job), source.orientation);
+  const double across = static_cast<double>(plan.scaled.width) / look.width;
+  const double down = static_cast<double>(plan.scaled.height) / look.height;
+  const cv::Size cut(std::clamp(static_cast<int>(std::lround(plan.canvas.width / across)), 1, cv_size(look).width),
+                     std::clamp(static_cast<int>(std::lround(plan.canvas.height / down)), 1, cv_size(look).height));
+  const cv::Mat picture = to_rgb(in_srgb(small, source));
+  const cv::Point found = strategy == Strategy::kEntropy ? find_entropy(picture, cut) : find_attention(picture, cut);
+  return {.x = std::min<std::int64_t>(std::llround(found.x * across), plan.scaled.width - plan.canvas.width),
+          .y = std::min<std::int64_t>(std::llround(found.y * down), plan.scaled.height - plan.canvas.height)};
 }
 
 }  // namespace
@@ -107,7 +109,7 @@ Plan plan_of(const ResizeRequest& request, Size upright) {
     throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
                         fmt::format("the result would be {} x {}; each side is at most {}", plan.canvas.width,
                                     plan.canvas.height, kOutputSideMax),
-                        request.asked.width != 0 ? "width" : "height");
+                        request.asked.width != 0 ? request.width_field : request.height_field);
   }
   return plan;
 }
@@ -116,12 +118,14 @@ cv::Rect needed_region(const ResizeRequest& request, Size stored, int orientatio
   const cv::Rect whole({0, 0}, cv_size(stored));
   const auto* gravity = std::get_if<Gravity>(&request.position);
   if (gravity == nullptr || request.fit != Fit::kCover) return whole;
-  const Plan plan = as_stored(plan_of(request, upright_size(stored, orientation)), orientation);
-  const cv::Rect2d from = source_of(kept_of(plan, as_stored(*gravity, orientation)), plan.scaled,
-                                    {static_cast<double>(stored.width), static_cast<double>(stored.height)});
+  const Plan plan = plan_of(request, upright_size(stored, orientation));
+  const Size scaled = upright_size(plan.scaled, orientation);
+  const Cut cut = as_stored(cut_of(plan, place_of(plan, *gravity)), plan.scaled, orientation);
+  const cv::Rect2d from =
+      source_of(cut, scaled, {static_cast<double>(stored.width), static_cast<double>(stored.height)});
   // and what the kernel sees around it: at most three of the result's pixels, each way
-  const double reach_x = 4 * std::max(1.0, static_cast<double>(stored.width) / plan.scaled.width);
-  const double reach_y = 4 * std::max(1.0, static_cast<double>(stored.height) / plan.scaled.height);
+  const double reach_x = 4 * std::max(1.0, static_cast<double>(stored.width) / scaled.width);
+  const double reach_y = 4 * std::max(1.0, static_cast<double>(stored.height) / scaled.height);
   const cv::Point first(static_cast<int>(std::floor(from.x - reach_x)), static_cast<int>(std::floor(from.y - reach_y)));
   const cv::Point last(static_cast<int>(std::ceil(from.x + from.width + reach_x)),
                        static_cast<int>(std::ceil(from.y + from.height + reach_y)));
@@ -129,25 +133,23 @@ cv::Rect needed_region(const ResizeRequest& request, Size stored, int orientatio
 }
 
 Picture resize(const Source& source, const ResizeRequest& request, std::optional<YuvLayout> layout,
-               std::optional<cv::Point>& place, const sdk::Job& job) {
+               std::optional<Place>& place, const sdk::Job& job) {
   const Plan plan = plan_of(request, upright_size(source.whole, source.orientation));
-  if (const auto* strategy = std::get_if<Strategy>(&request.position);
-      strategy != nullptr && request.fit == Fit::kCover) {
-    return resize_by_strategy(source, request, plan, *strategy, place, job);
+  if (const auto* strategy = std::get_if<Strategy>(&request.position); strategy == nullptr) {
+    place = place_of(plan, std::get<Gravity>(request.position));
+  } else if (!place) {
+    place = request.fit == Fit::kCover ? place_of(source, plan, *strategy, request.kernel, job) : Place{};
   }
-  const auto* asked = std::get_if<Gravity>(&request.position);
-  const Gravity gravity = as_stored(asked != nullptr ? *asked : Gravity{}, source.orientation);
-  const Plan stored = as_stored(plan, source.orientation);
-  const Kept kept = kept_of(stored, gravity);
-  cv::Rect2d from = source_of(kept, stored.scaled, source.decoded);
+  const Cut cut = as_stored(cut_of(plan, *place), plan.scaled, source.orientation);
+  cv::Rect2d from = source_of(cut, upright_size(plan.scaled, source.orientation), source.decoded);
   from -= source.offset;
   if (!source.icc.empty()) layout.reset();
   // It is turned after it was scaled, when there are fewer pixels. Turning would move an odd last pixel's chroma.
-  const bool odd = kept.size.width % 2 != 0 || kept.size.height % 2 != 0;
+  const bool odd = cut.size.width % 2 != 0 || cut.size.height % 2 != 0;
   if (layout && source.orientation != 1 && odd && (layout->shift_x != 0 || layout->shift_y != 0)) layout.reset();
   if (layout && lies_on_side(source.orientation)) std::swap(layout->shift_x, layout->shift_y);
   const Picture scaled =
-      resample_any(source.picture, {.from = from, .to = kept.size, .kernel = request.kernel}, layout, job);
+      resample_any(source.picture, {.from = from, .to = cut.size, .kernel = request.kernel}, layout, job);
   return pad(in_srgb(upright(scaled, source.orientation), source), plan, request);
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <variant>
 
 #include "worker/jobs/image/codec.h"
@@ -27,10 +28,13 @@ struct ResizeRequest {
   Kernel kernel = Kernel::kLanczos3;
   std::optional<Color>
       background{};  // around a contained picture; absent: black, and nothing around what is transparent
+  // Where the sides were asked for, for errors.
+  std::string width_field = "width";
+  std::string height_field = "height";
 };
 
-// What a request means for a picture of this size, upright. Throws JobError(kInvalidArgument) with `field` for results
-// of more than kOutputSideMax a side.
+// What a request means for a picture of this size, upright. Throws JobError(kInvalidArgument), naming a side, for
+// results of more than kOutputSideMax a side.
 [[nodiscard]] Plan plan_of(const ResizeRequest& request, Size upright);
 
 // A frame on its way through a resize.
@@ -52,7 +56,7 @@ struct Source {
 // Carries it out; the result is upright. With `layout` a YuvPicture stays one, as far as the request allows it.
 // `place` is where a Strategy cut the first frame: set then, and obeyed when it is set.
 [[nodiscard]] Picture resize(const Source& source, const ResizeRequest& request, std::optional<YuvLayout> layout,
-                             std::optional<cv::Point>& place, const sdk::Job& job);
+                             std::optional<Place>& place, const sdk::Job& job);
 
 // Turns a picture stored with EXIF orientation `orientation` upright.
 [[nodiscard]] Picture upright(const Picture& picture, int orientation);

@@ -59,6 +59,8 @@ std::unique_ptr<ResizeOperation> make_resize(const Arguments& arguments) {
   ResizeRequest request;
   request.asked = {.width = side(arguments, "width"), .height = side(arguments, "height")};
   if (request.asked.width == 0 && request.asked.height == 0) arguments.refuse("width", "is required, or height");
+  request.width_field = arguments.path_of("width");
+  request.height_field = arguments.path_of("height");
   request.fit = meaning_of(kFits, arguments.string("fit"));
   request.kernel = meaning_of(kKernels, arguments.string("kernel"));
   request.scaling = {.enlarge = !arguments.boolean("without_enlargement"),

@@ -25,7 +25,7 @@ class ResizeOperation final : public Operation {
 
  private:
   ResizeRequest request_;
-  std::optional<cv::Point> place_;  // of a crop that looked at the first frame
+  std::optional<Place> place_;  // of a crop that looked at the first frame
 };
 
 [[nodiscard]] std::vector<sdk::ParamSpec> resize_params();
