@@ -88,6 +88,12 @@ class CompletionConsumer {
   }
   void pop() noexcept { ++consumed_; }
 
+  // Whether `position`, which was published, is complete, by the worker's word and whether it is consumed or not. The
+  // same answer as look() gives, before anybody has taken those ahead of it.
+  [[nodiscard]] bool completed(std::uint64_t position) const noexcept {
+    return channel_->header().completion_tail.load(std::memory_order_acquire) > position;
+  }
+
  private:
   const Channel* channel_;
   std::uint64_t consumed_ = 0;

@@ -76,12 +76,13 @@ asio::awaitable<void> Fleet::mind_template(std::unique_ptr<TemplateProcess> proc
   --templates_alive_;
   const bool current = template_ == process.get();
   if (current) template_ = nullptr;
-  std::erase_if(workers_, [&](const auto& worker) {
+  const auto abandoned = std::erase_if(workers_, [&](const auto& worker) {
     if (worker->state() != Worker::State::kSpawning || worker->template_pid != process->pid()) return false;
     worker->abandon();
     registry_.birth_settled();
     return true;
   });
+  if (abandoned > 0) registry_.sweep_strangers_for_a_while(io_);  // if they were born, they exit
   if (current && !stopping_) {
     log_event(LogLevel::kWarn, "template_died",
               {{"pool", options_.template_options.pool}, {"pid", process->pid()}, {"cause", describe(cause)}});

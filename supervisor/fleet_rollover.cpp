@@ -38,6 +38,7 @@ void Fleet::resize(std::uint32_t workers) {
 
 void Fleet::job_finished(Worker& worker) {
   if (backoff_.deaths_in_a_row() > 0) calm_down();
+  if (worker.state() == Worker::State::kDead) return;  // its last answers
   if (worker.replacement_asked || stopping_ || !due_for_replacement(worker)) return;
   worker.replacement_asked = true;
   asio::co_spawn(io_, recycle(worker.incarnation()), asio::detached);
@@ -86,6 +87,7 @@ asio::awaitable<Result<void>> Fleet::restart() {
                     .message = "the pool's modules describe other kinds than before; restart quernd to load them"};
   }
   if (template_ != nullptr) template_->kill();
+  template_backoff_.reset();
   adopt(std::move(*fresh));
   std::vector<std::uint64_t> old;
   for (const auto& worker : workers_) old.push_back(worker->incarnation());

@@ -77,7 +77,9 @@ void Pool::on_timer() {
   // expire() moves each job it looks at to a later time, or out
   while (!expiries_.empty() && expiries_.begin()->expiry_ns <= now) expire(*expiries_.begin(), now);
   std::int64_t next = expiries_.empty() ? INT64_MAX : expiries_.begin()->expiry_ns;
-  for (const auto& worker : fleet_.workers()) next = std::min(next, end_if_due(*worker, now));
+  // by number: the answers that are taken meanwhile may let the fleet grow
+  for (std::size_t i = 0; i < fleet_.workers().size(); ++i)
+    next = std::min(next, end_if_due(*fleet_.workers()[i], now));
   if (progress_watchers_ > 0 && next_progress_ns_ <= now) tell_progress();
   if (progress_watchers_ > 0) next = std::min(next, next_progress_ns_);
   arm(next);
@@ -89,13 +91,45 @@ std::int64_t Pool::end_if_due(Worker& worker, std::int64_t now) {
   const bool retires = worker.state() == Worker::State::kRetiring;
   if (retires && worker.running() != nullptr) {
     worker.kill_at_ns = now + config_.cancel_grace_ms * kNsPerMs;  // its job has limits of its own
-  } else if (!retires && worker.passed_over()) {
-    worker.kill_at_ns = INT64_MAX;
-  } else if (worker.kill_at_ns <= now) {
-    worker.kill({retires ? CauseKind::kOperator : CauseKind::kRunTimeout, 0});
-    worker.kill_at_ns = INT64_MAX;
+    return worker.kill_at_ns;
   }
-  return worker.kill_at_ns;
+  if (now < worker.kill_at_ns) return worker.kill_at_ns;
+  worker.kill_at_ns = INT64_MAX;
+  if (retires) {
+    worker.kill({CauseKind::kOperator, 0});
+  } else if (!is_at_work_again(worker)) {
+    worker.kill({CauseKind::kRunTimeout, 0});
+  }
+  return INT64_MAX;
+}
+
+// Whether it has passed over what was taken back from it; else it has nothing left that it could begin.
+bool Pool::is_at_work_again(Worker& worker) {
+  take_back(worker);
+  worker.take_answers();
+  return worker.passed_over();
+}
+
+// The job was asked to stop, and the grace period is over. What waits behind it must not die with it.
+void Pool::end_unwilling(Job& job) {
+  Worker& worker = *job.worker;
+  watch_until(job, INT64_MAX);
+  take_back(worker);
+  if (worker.is_over(job)) {
+    worker.take_answers();  // at the last moment; what follows it may have begun
+  } else {
+    worker.kill({job.stop, 0});
+  }
+}
+
+// First in the ring for its whole run timeout, and not even begun: it waits elsewhere. The worker has the grace period
+// to show that it was only late (on_emptied).
+void Pool::move_on(Job& job, Worker& stuck) {
+  take_back(stuck);
+  // its place in the queue was paid for once
+  job.queue_expiry_ns = std::max(job.queue_expiry_ns, now_ns() + job.queue_timeout_ms * kNsPerMs);
+  requeue(job);
+  dispatch();
 }
 
 void Pool::expire(Job& job, std::int64_t now) {
@@ -114,17 +148,10 @@ void Pool::expire(Job& job, std::int64_t now) {
     return;
   }
   Worker& worker = *job.worker;
-  if (job.stop != CauseKind::kNone) {  // asked to stop, and the grace period is over
-    watch_until(job, INT64_MAX);
-    worker.kill({job.stop, 0});
+  if (job.stop != CauseKind::kNone) {
+    end_unwilling(job);
   } else if (worker.revoke(job)) {
-    const bool stuck =
-        job.running && !past_deadline;  // first in the ring for its whole run timeout, and not even begun
-    if (stuck) {
-      worker.kill({CauseKind::kRunTimeout, 0});
-      requeue(job);
-      return;
-    }
+    if (job.running && !past_deadline) return move_on(job, worker);
     job.stop = past_deadline ? CauseKind::kDeadline : CauseKind::kQueueTimeout;
     fail(job, stopped_early(job));
   } else if (!job.running) {

@@ -1,9 +1,12 @@
 #include "supervisor/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,13 +14,17 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <cstdio>
 #include <utility>
 
 namespace quern::supervisor {
 namespace {
 
 constexpr int kControlFd = 3;
+constexpr unsigned kExitingFlag = 0x4;  // PF_EXITING, include/linux/sched.h
 
 Cause cause_of(const siginfo_t& info) noexcept {
   if (info.si_code == CLD_EXITED) return {CauseKind::kExited, info.si_status};
@@ -35,6 +42,20 @@ void ChildRegistry::sweep_strangers() noexcept {
     if (known_.contains(info.si_pid)) return;
     (void)::waitid(P_PID, static_cast<id_t>(info.si_pid), &info, WEXITED | WNOHANG);
   }
+}
+
+void ChildRegistry::sweep_strangers_for_a_while(boost::asio::io_context& io) {
+  boost::asio::co_spawn(
+      io,
+      [](boost::asio::io_context& loop, ChildRegistry& registry) -> boost::asio::awaitable<void> {
+        boost::asio::steady_timer pause(loop);
+        for (auto delay = std::chrono::milliseconds(1); delay <= std::chrono::milliseconds(1024); delay *= 2) {
+          pause.expires_after(delay);
+          co_await pause.async_wait(boost::asio::use_awaitable);
+          registry.sweep_strangers();
+        }
+      }(io, *this),
+      boost::asio::detached);
 }
 
 Process::Process(boost::asio::io_context& io, ChildRegistry& registry, pid_t pid, unique_fd pidfd)
@@ -68,6 +89,22 @@ boost::asio::awaitable<Cause> Process::exit() {
     pollfd ended{.fd = pidfd_.native_handle(), .events = POLLIN, .revents = 0};
     if (::poll(&ended, 1, 0) == 1) co_return reap();
   }
+}
+
+// Its flags in proc(5)'s stat. The name before them may hold anything.
+bool Process::exiting() const noexcept {
+  if (reaped_) return true;
+  char text[512];
+  char path[32];
+  *fmt::format_to_n(path, sizeof path - 1, "/proc/{}/stat", pid_).out = '\0';
+  const unique_fd file(::open(path, O_RDONLY | O_CLOEXEC));
+  const ssize_t n = file ? ::read(file.get(), text, sizeof text - 1) : -1;
+  if (n <= 0) return true;
+  text[n] = '\0';
+  const char* name_end = ::strrchr(text, ')');
+  unsigned flags = 0;
+  return name_end != nullptr && std::sscanf(name_end, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1 &&
+         (flags & kExitingFlag) != 0;
 }
 
 void Process::kill(int signal) noexcept {

@@ -34,6 +34,9 @@ class ChildRegistry {
   void remove(pid_t pid) { known_.erase(pid); }
   // Reaps every zombie that is not known. Stops at a known one: its own Process reaps it and sweeps again.
   void sweep_strangers() noexcept;
+  // Likewise again and again, for two seconds: a child that nobody knows is about to end, and nothing tells when.
+  // Outlives the loop of `io`.
+  void sweep_strangers_for_a_while(boost::asio::io_context& io);
 
   // A child that no Process stands for, and that is not of before this program began.
   [[nodiscard]] bool is_stranger(pid_t pid) const noexcept { return !known_.contains(pid) && !spared_.contains(pid); }
@@ -74,6 +77,9 @@ class Process {
   // Waits until the process has ended, reaps it, and says how. A cancelled wait yields no cause, reaps
   // nothing, and may be begun again.
   [[nodiscard]] boost::asio::awaitable<Cause> exit();
+
+  // Whether it is on its way out, whoever sent it: its files close before its pidfd tells of the end.
+  [[nodiscard]] bool exiting() const noexcept;
 
   // Never fails: a process that has ended already is as dead as asked.
   void kill(int signal) noexcept;

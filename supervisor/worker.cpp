@@ -115,7 +115,8 @@ void Worker::kill(Cause why) noexcept {
 // A worker that dies closes its socket a moment before its pidfd tells, and how it died is still the cause.
 // One that lives on without it, or has left in it what it said it had done, would hold up its pool's queue.
 void Worker::end_deaf() noexcept {
-  deaf_ = true;
+  if (!process_) return;  // given up
+  if (!process_->exiting()) deaf_ = true;
   process_->kill(SIGKILL);
   killed_.notify_all();
 }
@@ -125,6 +126,7 @@ asio::awaitable<Cause> Worker::mind() {
   // ends with the process; the watch is cancelled then
   const auto ended = co_await (gone() || watch_completions());
   Cause cause = ended.index() == 0 ? std::get<0>(ended) : co_await gone();
+  state_ = State::kDead;  // before its last answers make room for more
   while (killed_for_.kind != CauseKind::kChannelCorrupt && drain() == Turn::kMore) {
   }
   if (cause.kind == CauseKind::kSignaled && channel_.header().allocation_failed.load(std::memory_order_acquire) == 1) {
@@ -138,7 +140,6 @@ asio::awaitable<Cause> Worker::mind() {
   }
   if (killed_for_.kind != CauseKind::kNone) cause = killed_for_;
   if (deaf_ && cause == Cause{CauseKind::kSignaled, SIGKILL}) cause = {CauseKind::kChannelCorrupt, 0};
-  state_ = State::kDead;
   co_return cause;
 }
 
@@ -220,8 +221,9 @@ bool Worker::revoke(Job& job) noexcept {
   job.worker = nullptr;
   announce_running();  // the next one has nothing before it now
   if (running() == nullptr) {
+    const bool has_time = passed_over();
     emptied_ = submissions_.next();
-    events_.on_emptied(*this);
+    if (has_time) events_.on_emptied(*this);  // else its time runs already
   }
   return true;
 }

@@ -107,7 +107,12 @@ class Worker {
   // Takes back a published job that has not begun. False: it has.
   [[nodiscard]] bool revoke(Job& job) noexcept;
   // Whether it has passed over all that was taken back from it when on_emptied was called last.
-  [[nodiscard]] bool passed_over() const noexcept { return completions_.consumed() >= emptied_; }
+  [[nodiscard]] bool passed_over() const noexcept { return emptied_ == 0 || completions_.completed(emptied_ - 1); }
+  // Whether it has answered the job, though nobody may have looked. Once nothing behind the job can be begun any more
+  // (revoke), who kills this worker while it is not over kills no other job.
+  [[nodiscard]] bool is_over(const Job& job) const noexcept { return completions_.completed(job.position); }
+  // Hands up the answers that are there, without waiting for the bell. Kills it if they are none.
+  void take_answers() { (void)drain(); }
   // Raises the cancel word for a running job.
   void request_stop(const Job& job) noexcept;
   // The job's client takes bytes of its result again.

@@ -201,7 +201,7 @@ TEST(StoppedWorker, IsKilledWhenItsJobsTimeIsUp) {
 }
 
 TEST(StoppedWorker, ThatIdlesCostsTheJobItIsGivenNoAttempt) {
-  const Server server("[pools.debug]\nmodules = ['debug']\nworkers = 1\nrun_timeout_ms = 200\n");
+  const Server server("[pools.debug]\nmodules = ['debug']\nworkers = 1\nrun_timeout_ms = 200\ncancel_grace_ms = 200\n");
   client::Client client = server.connect();
   const pid_t worker = server.pool().at("workers").as_array().at(0).at("pid").to_number<pid_t>();
   ASSERT_EQ(::kill(worker, SIGSTOP), 0);

@@ -263,5 +263,26 @@ TEST(Configuration, AModuleThatIsNotThereIsNamed) {
   EXPECT_THAT(ended.err, HasSubstr("nosuch.so"));
 }
 
+// Late is not stuck: it was not scheduled for longer than its job's run timeout.
+TEST(Limits, ALateWorkerLivesAndItsJobCostsNoAttempt) {
+  const Server server("[pools.debug]\nmodules = ['debug']\nworkers = 1\ncancel_grace_ms = 20000\n");
+  client::Client client = server.connect();
+  Operator watch(server);
+  const auto worker = watch.pool().at("workers").at(0).at("pid").to_number<pid_t>();
+  ASSERT_EQ(::kill(worker, SIGSTOP), 0);
+  Job late = job("debug.noop");
+  late.options.run_timeout_ms = 20;
+  auto answer = client.submit(std::move(late));
+  const auto was_given = [&] { return watch.pool().at("running").to_number<int>() == 1; };
+  const auto was_taken_back = [&] { return watch.pool().at("queued").to_number<int>() == 1; };
+  const bool moved_on = eventually(was_given) && eventually(was_taken_back);
+  ::kill(worker, SIGCONT);
+  EXPECT_TRUE(moved_on);
+  const auto result = answer.get();
+  ASSERT_TRUE(result) << to_string(result.error());
+  EXPECT_EQ(result->info.attempts, 1U);
+  EXPECT_EQ(watch.pool().at("workers").at(0).at("pid").to_number<pid_t>(), worker);
+}
+
 }  // namespace
 }  // namespace quern::test

@@ -3,6 +3,9 @@
 
 #include <gmock/gmock.h>
 #include <signal.h>
+#include <sys/wait.h>
+
+#include <thread>
 
 #include "fleet_harness.h"
 
@@ -77,6 +80,38 @@ TEST(FleetStack, HasNoNamesWithoutItsTemplate) {
   harness.run_until([&] { return names.has_value(); });
   ASSERT_FALSE(*names) << "an answer all the same";
   EXPECT_EQ(names->error().code, ErrorCode::kUnavailable);
+}
+
+// What keeps a kill for one job's sake from the next one: the answer is seen before its bell is heard.
+TEST(FleetAnswers, AreThereBeforeTheBellIsHeard) {
+  FleetHarness harness;
+  Job& first = harness.give("debug.noop");
+  Job& next = harness.give("debug.sleep", R"({"ms":60000})");
+  Worker& worker = *first.worker;
+  while (!worker.begun(next)) std::this_thread::yield();  // the loop does not turn
+  EXPECT_TRUE(worker.is_over(first));
+  EXPECT_FALSE(worker.is_over(next));
+  EXPECT_TRUE(harness.answers.empty());
+  worker.take_answers();
+  EXPECT_TRUE(harness.answers.contains(first.id));
+  EXPECT_EQ(worker.running(), &next);
+  EXPECT_TRUE(harness.deaths.empty());
+}
+
+TEST(FleetDeath, FromOutsideStaysOneThoughAJobWithDescriptorsIsGivenToTheDead) {
+  FleetHarness harness;
+  Job& running = harness.give("debug.sleep", R"({"ms":60000})");
+  Worker& worker = *running.worker;
+  while (!worker.begun(running)) std::this_thread::yield();
+  ASSERT_EQ(::kill(worker.pid(), SIGKILL), 0);
+  siginfo_t ended{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(worker.pid()), &ended, WEXITED | WNOWAIT), 0);
+  Job& large = harness.jobs.emplace_back();
+  large.kind = running.kind;
+  large.body.resize(1U << 20);  // more than a slot holds
+  EXPECT_FALSE(worker.publish(large, now_ns()).value());
+  harness.run_until([&] { return !harness.deaths.empty(); });
+  EXPECT_EQ(harness.deaths.front(), (Cause{CauseKind::kSignaled, SIGKILL}));
 }
 
 TEST(FleetMemory, AWorkerThatDiesOfAFailedAllocationDiesOfMemory) {
