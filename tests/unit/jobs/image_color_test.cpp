@@ -78,6 +78,22 @@ TEST(Colour, AProfileOfSrgbStaysToo) {
   EXPECT_TRUE(metadata_of(none.bytes()).icc.empty()) << "a broken profile counts as none";
 }
 
+// "RGB color space not permitted on grayscale PNG", says libpng, and leaves the profile out.
+TEST(Colour, AProfileOfThreeChannelsStandsBesideThree) {
+  const cv::Mat grey(8, 8, CV_8UC3, cv::Scalar::all(128));
+  for (const std::string to : {"jpeg", "png", "webp", "avif", "tiff"}) {
+    for (const char* more : {"", R"(,"operations":[{"op":"resize","width":4}])"}) {
+      FakeJob job(sdk::find_kind("image.process"), R"({"format":")" + to + R"(","keep_icc":true)" + more + "}");
+      job.add_input(with_profile(grey, display_p3())).run();
+      EXPECT_EQ(read_header(job.bytes()).space, ColorSpace::kRgb) << to;
+      EXPECT_EQ(metadata_of(job.bytes()).icc, display_p3()) << to;
+    }
+  }
+  FakeJob job(sdk::find_kind("image.process"), R"({"format":"png"})");
+  job.add_input(with_profile(grey, display_p3())).run();
+  EXPECT_EQ(read_header(job.bytes()).space, ColorSpace::kGrey);
+}
+
 TEST(Colour, ItsProfileGoesWhenOtherColoursCome) {
   const File wide = with_profile(cv::Mat(8, 8, CV_8UC3, cv::Scalar(200, 100, 100)), display_p3());
   const auto keeps = [&](const std::string& operations) {

@@ -264,7 +264,8 @@ class Rendering {
     if (auto* rgb = std::get_if<cv::Mat>(&picture)) {
       if (track.options.frames == 1 && !track.wishes.alpha) *rgb = without_opaque_alpha(*rgb);
       if (!can_be_transparent(track.options.format)) *rgb = flatten(*rgb, track.under);
-      track.options.grey = track.options.frames == 1 && is_grey(*rgb);
+      // a profile that is kept is of three channels, and not to be found beside one
+      track.options.grey = track.options.frames == 1 && track.options.metadata.icc.empty() && is_grey(*rgb);
     }
     if (!track.encoder) {
       check_format_holds(track.options.format, size_of(picture));
