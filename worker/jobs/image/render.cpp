@@ -128,7 +128,9 @@ class Rendering {
   // Profile and metadata are left out unless they are asked for. Pixels keep their profile's colours if all outputs can
   // and shall keep it; those that are sRGB anyhow can keep it one by one, whatever else comes in.
   void keep_metadata() {
-    const auto keeps = [](const Track& track, const char* what) { return sdk::boolean(track.output.params, what); };
+    const auto keeps = [](const Track& track, const char* what) {
+      return sdk::has(track.output.params, what) && sdk::boolean(track.output.params, what);
+    };
     const auto keeps_icc = [&](const Track& track) {
       return can_hold_profile(track.options.format) && (keeps(track, "keep_icc") || keeps(track, "keep_metadata"));
     };
