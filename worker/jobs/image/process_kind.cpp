@@ -9,6 +9,7 @@
 #include "worker/jobs/image/encode_params.h"
 #include "worker/jobs/image/input.h"
 #include "worker/jobs/image/kinds.h"
+#include "worker/jobs/image/limits.h"
 #include "worker/jobs/image/render.h"
 #include "worker/sdk/object.h"
 
@@ -17,7 +18,6 @@ namespace {
 
 constexpr double kOutputsMax = 64;
 constexpr double kNameBytesMax = 64;
-constexpr std::uint32_t kInputsMax = 16;
 
 // None of them has a default, so each that is there was given.
 void refuse_options_beside_outputs(const boost::json::object& params) {
