@@ -44,6 +44,56 @@ TEST(Colour, ItsProfileStaysWhenAsked) {
   EXPECT_EQ(open_decoder(made, FailOn::kWarning, reader)->metadata().icc, display_p3());
 }
 
+Metadata metadata_of(std::span<const std::byte> file) {
+  const FakeJob reader(kNothing);
+  return open_decoder(file, FailOn::kWarning, reader)->metadata();
+}
+
+// Its colours need no change, so nothing that comes in can be wrong beside it.
+TEST(Colour, AProfileOfSrgbStaysToo) {
+  const File srgb = profile_bytes(cmsCreate_sRGBProfile());
+  const cv::Mat red(8, 8, CV_8UC3, cv::Scalar(200, 100, 100));
+  for (const Format from : {Format::kJpeg, Format::kPng}) {
+    const File file = with_profile(red, srgb, from);
+    for (const std::string to : {"jpeg", "png", "webp", "avif", "tiff"}) {
+      for (const char* option : {"keep_icc", "keep_metadata"}) {
+        FakeJob job(sdk::find_kind("image.process"), R"({"format":")" + to + R"(",")" + option + R"(":true})");
+        job.add_input(file).run();
+        EXPECT_EQ(metadata_of(job.bytes()).icc, srgb) << to << option;
+      }
+      FakeJob without(sdk::find_kind("image.process"), R"({"format":")" + to + R"("})");
+      without.add_input(file).run();
+      EXPECT_TRUE(metadata_of(without.bytes()).icc.empty()) << to;
+    }
+  }
+  FakeJob job(sdk::find_kind("image.process"),
+              R"({"operations":[{"op":"tint","color":"red"}],"outputs":[{"name":"a","format":"png","keep_icc":true},
+                                                                        {"name":"b","format":"gif"}]})");
+  job.add_input(with_profile(red, srgb)).run();
+  EXPECT_EQ(metadata_of(job.outputs[0].bytes()).icc, srgb);
+  File broken = srgb;
+  broken.resize(200);  // its header alone is whole
+  FakeJob none(sdk::find_kind("image.process"), R"({"format":"png","keep_icc":true})");
+  none.add_input(with_profile(red, broken)).run();
+  EXPECT_TRUE(metadata_of(none.bytes()).icc.empty()) << "a broken profile counts as none";
+}
+
+// "RGB color space not permitted on grayscale PNG", says libpng, and leaves the profile out.
+TEST(Colour, AProfileOfThreeChannelsStandsBesideThree) {
+  const cv::Mat grey(8, 8, CV_8UC3, cv::Scalar::all(128));
+  for (const std::string to : {"jpeg", "png", "webp", "avif", "tiff"}) {
+    for (const char* more : {"", R"(,"operations":[{"op":"resize","width":4}])"}) {
+      FakeJob job(sdk::find_kind("image.process"), R"({"format":")" + to + R"(","keep_icc":true)" + more + "}");
+      job.add_input(with_profile(grey, display_p3())).run();
+      EXPECT_EQ(read_header(job.bytes()).space, ColorSpace::kRgb) << to;
+      EXPECT_EQ(metadata_of(job.bytes()).icc, display_p3()) << to;
+    }
+  }
+  FakeJob job(sdk::find_kind("image.process"), R"({"format":"png"})");
+  job.add_input(with_profile(grey, display_p3())).run();
+  EXPECT_EQ(read_header(job.bytes()).space, ColorSpace::kGrey);
+}
+
 TEST(Colour, ItsProfileGoesWhenOtherColoursCome) {
   const File wide = with_profile(cv::Mat(8, 8, CV_8UC3, cv::Scalar(200, 100, 100)), display_p3());
   const auto keeps = [&](const std::string& operations) {

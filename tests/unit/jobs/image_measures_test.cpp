@@ -185,6 +185,34 @@ TEST(ImageCompare, SsimIsWhatTheDefinitionSays) {
   EXPECT_LT(ssim_of(a, noise(40, 300, 4, CV_8UC1), idle_job()), 0.1) << "of nothing in common";
 }
 
+TEST(ImageCompare, SsimIsTheSameWhateverTheShape) {
+  for (const cv::Size size : {cv::Size(300, 11), cv::Size(11, 300), cv::Size(139, 400), cv::Size(700, 150)}) {
+    const cv::Mat a = noise(size.width, size.height, 2, CV_8UC1);
+    const cv::Mat b = a + noise(size.width, size.height, 3, CV_8UC1) / 4;
+    EXPECT_NEAR(ssim_of(a, b, idle_job()), plain_ssim(a, b), 1e-9) << size;
+    EXPECT_NEAR(ssim_of(a.t(), b.t(), idle_job()), plain_ssim(a, b), 1e-9) << size;
+  }
+  // too small for a window inside: mirrored at its own edges, and only there
+  const cv::Mat a = noise(300, 7, 2, CV_8UC1);
+  const cv::Mat b = a + noise(300, 7, 3, CV_8UC1) / 4;
+  cv::Mat wide_a;
+  cv::Mat wide_b;
+  cv::copyMakeBorder(a, wide_a, 5, 5, 5, 5, cv::BORDER_REFLECT_101);
+  cv::copyMakeBorder(b, wide_b, 5, 5, 5, 5, cv::BORDER_REFLECT_101);
+  EXPECT_NEAR(ssim_of(a, b, idle_job()), plain_ssim(wide_a, wide_b), 1e-9);
+}
+
+// What is worked on at once is bounded by pixels: a wide picture is neither slower nor larger than a square one, nor
+// deaf for longer.
+TEST(ImageCompare, LooksWhetherItIsCancelledAsOftenInWidePictures) {
+  for (const cv::Size size : {cv::Size(65'000, 30), cv::Size(65'000, 8), cv::Size(30, 65'000)}) {
+    const cv::Mat a = noise(size.width, size.height, 2, CV_8UC1);
+    const FakeJob job(operations_kind(), "{}");
+    (void)ssim_of(a, a + 1, job);
+    EXPECT_GE(job.polls, static_cast<std::size_t>(size.area()) / (1U << 15)) << size;
+  }
+}
+
 TEST(ImageCompare, WhatIsInvisibleIsEqual) {
   const cv::Mat green = one_color_alpha(12, 12, {0, 255, 0, 0});
   const cv::Mat red = one_color_alpha(12, 12, {255, 0, 0, 0});

@@ -6,6 +6,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <opencv2/core.hpp>
+#include <vector>
+
 #include "tests/unit/jobs/pictures.h"
 #include "tests/unit/sdk/fake_job.h"
 
@@ -27,7 +30,7 @@ struct Peak {
 };
 
 // In a child, which has no peak behind it.
-Peak peak_of(const File& file, const char* kind, const char* params, int inputs) {
+Peak peak_of(const std::vector<File>& inputs, const char* kind, const char* params) {
   auto* shared =
       static_cast<Peak*>(::mmap(nullptr, sizeof(Peak), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   ::malloc_trim(
@@ -36,7 +39,7 @@ Peak peak_of(const File& file, const char* kind, const char* params, int inputs)
   if (child == 0) {
     const std::int64_t before = peak_kb();
     FakeJob job(sdk::find_kind(kind), params);
-    for (int i = 0; i < inputs; ++i) job.add_input(file);
+    for (const File& input : inputs) job.add_input(input);
     job.run();
     *shared = {.reserved_kb = static_cast<std::int64_t>(job.reserved.back() / 1024), .measured_kb = peak_kb() - before};
     ::_exit(0);
@@ -57,13 +60,16 @@ File progressive_inks(const cv::Mat& picture) {
   return jpeg_of(with_alpha_of(picture, 200), {.cmyk = true, .progressive = true});
 }
 
+File transparent(const cv::Mat& picture) { return file_of(with_alpha_of(picture, 200), Format::kPng); }
+
 struct Way {
   const char* name;
   Format format;
   const char* kind;
   const char* params;
-  int inputs = 1;  // the same file so often
+  int inputs = 1;  // 2: the same upside down, too
   File (*file)(const cv::Mat& picture) = nullptr;
+  cv::Size size = {6000, 4000};
 };
 
 class Estimate : public testing::TestWithParam<Way> {};
@@ -88,8 +94,11 @@ INSTANTIATE_TEST_SUITE_P(
         Way{"JpegsMarked", Format::kJpeg, "image.process",
             R"({"operations":[{"op":"composite","opacity":0.5}],"format":"jpeg"})", 2},
         Way{"PngMeasured", Format::kPng, "image.stats", "{}"}, Way{"WebpMeasured", Format::kWebp, "image.stats", "{}"},
-        Way{"JpegsCompared", Format::kJpeg, "image.compare", "{}", 2},
-        Way{"PngsCompared", Format::kPng, "image.compare", "{}", 2},
+        Way{"JpegsCompared", Format::kJpeg, "image.compare", "{}", 2, nullptr, {2400, 1600}},
+        Way{"PngsCompared", Format::kPng, "image.compare", "{}", 2, nullptr, {2400, 1600}},
+        Way{"PngsWithAlphaCompared", Format::kPng, "image.compare", "{}", 2, transparent, {2400, 1600}},
+        Way{"WidePngsCompared", Format::kPng, "image.compare", "{}", 2, nullptr, {65'000, 60}},
+        Way{"WideAndLowPngsCompared", Format::kPng, "image.compare", "{}", 2, nullptr, {65'000, 10}},
         Way{"JpegOfScansApart", Format::kJpeg, "image.resize", R"({"width":320,"format":"jpeg"})", 1, non_interleaved},
         Way{"JpegOfRgb", Format::kJpeg, "image.resize", R"({"width":5000,"format":"jpeg"})", 1, stored_as_rgb},
         Way{"JpegOfInks", Format::kJpeg, "image.resize", R"({"width":6000,"height":8,"fit":"fill","format":"jpeg"})", 1,
@@ -114,9 +123,18 @@ constexpr bool kSanitized = false;
 
 TEST_P(Estimate, IsNoLessThanThePeakAndNotFarAboveIt) {
   if (kSanitized) GTEST_SKIP() << "a sanitizer's own memory would be measured";
-  const cv::Mat picture = gradient(6000, 4000);
-  const File file = GetParam().file != nullptr ? GetParam().file(picture) : file_of(picture, GetParam().format);
-  const Peak peak = peak_of(file, GetParam().kind, GetParam().params, GetParam().inputs);
+  const Way& way = GetParam();
+  const auto file = [&](const cv::Mat& picture) {
+    return way.file != nullptr ? way.file(picture) : file_of(picture, way.format);
+  };
+  const cv::Mat picture = gradient(way.size.width, way.size.height);
+  std::vector<File> inputs{file(picture)};
+  if (way.inputs == 2) {
+    cv::Mat upside_down;
+    cv::flip(picture, upside_down, 0);
+    inputs.push_back(file(upside_down));
+  }
+  const Peak peak = peak_of(inputs, way.kind, way.params);
   EXPECT_GE(peak.reserved_kb, peak.measured_kb);
   // a job that takes nearly nothing still reserves its base
   EXPECT_LE(peak.reserved_kb, 5 * peak.measured_kb + 16 * 1024);

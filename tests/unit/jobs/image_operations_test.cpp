@@ -97,6 +97,11 @@ TEST(ImageOperations, AreRefusedByTheirPath) {
   EXPECT_EQ(refused_operations(R"([{"op":"flip"},{"op":"blur","sigma":0.1}])").field(), "operations[1].sigma");
   EXPECT_EQ(refused_operations(R"([{"op":"tint","color":"blurple"}])").field(), "operations[0].color");
   EXPECT_EQ(refused_operations(R"([{"op":"composite"}])").field(), "operations[0].input");
+  EXPECT_STREQ(refused_operations(R"([{"op":"composite"}])").what(),
+               "operations[0].input is 1: that is the job's input 2, and it has only 1")
+      << "as errors about what is in that file call it";
+  EXPECT_THAT(refused_operations(R"([{"op":"boolean","operator":"or","input":16}])").what(),
+              HasSubstr("operations[0].input must be a whole number between 1 and 15"));
   EXPECT_THAT(refused_operations(R"([{"op":"rotat","angle":90}])").what(), HasSubstr("did you mean 'rotate'?"));
 }
 

@@ -62,6 +62,22 @@ TEST(ImageProcess, NamesOfOutputsAreTheirOwn) {
   EXPECT_EQ(error.field(), "outputs[1].name");
 }
 
+TEST(ImageProcess, OptionsBesideOutputsAreRefusedByName) {
+  const std::string outputs = R"("outputs":[{"name":"a","format":"webp","quality":80}])";
+  for (const auto& [option, name] :
+       {std::pair(R"("format":"jpeg")", "format"), std::pair(R"("quality":3)", "quality"),
+        std::pair(R"("lossless":true)", "lossless"), std::pair(R"("keep_icc":true)", "keep_icc"),
+        std::pair(R"("keep_metadata":false)", "keep_metadata"), std::pair(R"("side":8)", "side")}) {
+    const auto error =
+        error_of([&, o = option] { (void)processed(png(gradient(4, 4)), "{" + outputs + "," + o + "}"); });
+    EXPECT_EQ(error.code(), JobErrorCode::kInvalidArgument);
+    EXPECT_EQ(error.field(), name);
+    EXPECT_THAT(error.what(), HasSubstr(std::string(name) + " stands beside outputs"));
+  }
+  EXPECT_EQ(processed(png(gradient(4, 4)), "{" + outputs + R"(,"animated":false,"operations":[]})").size(),
+            cv::Size(4, 4));
+}
+
 TEST(ImageProcess, LaysTheSecondPartOnTheFirst) {
   FakeJob job(sdk::find_kind("image.process"),
               R"({"operations":[{"op":"composite","gravity":"southeast"}],"format":"png"})");

@@ -144,11 +144,12 @@ bool is_srgb(Bytes icc) {
 }
 
 bool describes_rgb(Bytes icc) {
-  const Profile profile = open_profile(icc);
-  return profile && cmsGetColorSpace(profile.get()) == cmsSigRgbData;
+  if (icc.empty()) return false;
+  const Transform& transform = transform_for(icc, Pixels::kRgb);
+  return transform.handle && !transform.grey;
 }
 
-std::vector<std::byte> profile_to_apply(std::vector<std::byte> icc, ColorSpace space) {
+Bytes profile_to_apply(Bytes icc, ColorSpace space) {
   if (space == ColorSpace::kCmyk || is_srgb(icc)) return {};
   if (space == ColorSpace::kRgb && !describes_rgb(icc)) return {};
   return icc;

@@ -19,9 +19,9 @@ namespace quern::image {
 
 // What is needed to make sRGB of the pixels that a decoder gave: its file's profile. Empty when they are sRGB already,
 // as those of inks are, and when the profile is of another colour space than the picture.
-[[nodiscard]] std::vector<std::byte> profile_to_apply(std::vector<std::byte> icc, ColorSpace space);
+[[nodiscard]] Bytes profile_to_apply(Bytes icc, ColorSpace space);
 
-// Whether the profile can go with RGB pixels: those of greys and inks can't.
+// Whether the profile can go with RGB pixels: broken ones and those of greys and inks can't.
 [[nodiscard]] bool describes_rgb(Bytes icc);
 
 // RGB or RGBA of an RGB profile; or of a grey one, for pictures that were grey before they were spread. Alpha stays.

@@ -29,6 +29,8 @@ constexpr std::uint64_t kWorkingBytes = 12;
 constexpr std::string_view kChannelNames[] = {"red", "green", "blue", "alpha"};
 constexpr int kWindow = 11;
 constexpr int kReach = kWindow / 2;
+// A dozen numbers of 8 bytes a pixel are held at once: of a tile, whatever the picture's shape.
+constexpr int kTileSide = 128;
 
 // Colour times alpha, and alpha.
 cv::Mat on_black(const cv::Mat& picture) {
@@ -67,6 +69,10 @@ cv::Mat similarity(const cv::Mat& a8, const cv::Mat& b8) {
   const cv::Mat above = (2 * product + kC1).mul(2 * covariance + kC2);
   const cv::Mat below = (squares + kC1).mul(variances + kC2);
   return above / below;
+}
+
+cv::Rect with_reach(const cv::Rect& tile) {
+  return {tile.x - kReach, tile.y - kReach, tile.width + 2 * kReach, tile.height + 2 * kReach};
 }
 
 ChannelDifference channel_difference(const cv::Mat& a, const cv::Mat& b, const sdk::Job& job) {
@@ -152,18 +158,19 @@ std::optional<double> psnr_of(double mse) {
 }
 
 double ssim_of(const cv::Mat& a, const cv::Mat& b, const sdk::Job& job) {
-  if (a.rows < kWindow || a.cols < kWindow) return cv::mean(similarity(a, b))[0];
-  constexpr int kStripRows = 128;  // a dozen numbers of 8 bytes a pixel are held at once
+  const cv::Rect whole({}, a.size());
+  const bool is_small = a.rows < kWindow || a.cols < kWindow;
+  const cv::Rect places = is_small ? whole : cv::Rect(kReach, kReach, a.cols - 2 * kReach, a.rows - 2 * kReach);
   double sum = 0;
-  const int places = a.rows - 2 * kReach;
-  for (int y = 0; y < places; y += kStripRows) {
-    job.throw_if_cancelled();
-    const int rows = std::min(kStripRows, places - y);
-    const cv::Range seen(y, y + rows + 2 * kReach);
-    const cv::Mat strip = similarity(a.rowRange(seen), b.rowRange(seen));
-    sum += cv::sum(strip(cv::Rect(kReach, kReach, a.cols - 2 * kReach, rows)))[0];
+  for (int y = places.y; y < places.br().y; y += kTileSide) {
+    for (int x = places.x; x < places.br().x; x += kTileSide) {
+      job.throw_if_cancelled();
+      const cv::Rect tile = cv::Rect(x, y, kTileSide, kTileSide) & places;
+      const cv::Rect seen = with_reach(tile) & whole;
+      sum += cv::sum(similarity(a(seen), b(seen))(tile - seen.tl()))[0];
+    }
   }
-  return sum / (static_cast<double>(places) * (a.cols - 2 * kReach));
+  return sum / static_cast<double>(places.area());
 }
 
 sdk::Kind compare_kind() {

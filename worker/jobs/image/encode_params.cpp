@@ -139,10 +139,6 @@ std::vector<sdk::ParamSpec> encode_specs() {
   std::vector<std::string> formats;
   for (const Format each : kWritten) formats.emplace_back(name_of(each));
   formats.emplace_back(kAuto);
-  sdk::ParamSpec keep_metadata = flag("keep_metadata", "keep EXIF, XMP and the colour profile");
-  sdk::ParamSpec keep_icc = flag("keep_icc", "keep the colour profile, and the colours as it means them");
-  keep_metadata.fallback = false;
-  keep_icc.fallback = false;
   return {
       {.name = "format", .help = "of the result; the input's when absent", .choices = std::move(formats)},
       whole("quality", "80 when absent, 50 for avif; of a png it chooses a palette", 1, 100),
@@ -165,8 +161,8 @@ std::vector<sdk::ParamSpec> encode_specs() {
       whole("components_y", "placeholder: and down; 3 when absent", 1, kBlurHashWavesMax),
       whole("side", "placeholder: of the longer side of its data_uri, in pixels; 16 when absent", 1,
             kPlaceholderSideMax),
-      std::move(keep_metadata),
-      std::move(keep_icc)};
+      flag("keep_metadata", "keep EXIF, XMP and the colour profile"),
+      flag("keep_icc", "keep the colour profile, and the colours as it means them")};
 }
 
 // As sharp has it: whoever says what only palettes know means one, and a quality too.
@@ -211,6 +207,13 @@ EncodeOptions encode_options(const boost::json::object& params, const Header& in
   options.placeholder = placeholder_options(params);
   if (sdk::has(params, "bit_depth")) set_bit_depth(options, static_cast<int>(sdk::integer(params, "bit_depth")));
   return options;
+}
+
+std::string first_encode_param(const boost::json::object& params) {
+  for (const sdk::ParamSpec& spec : encode_specs()) {
+    if (sdk::has(params, spec.name)) return spec.name;
+  }
+  return {};
 }
 
 PlaceholderOptions placeholder_options(const boost::json::object& params) {

@@ -3,6 +3,7 @@
 
 #include <boost/json/object.hpp>
 #include <opencv2/core/types.hpp>
+#include <string>
 #include <vector>
 
 #include "worker/jobs/image/codec.h"
@@ -15,6 +16,9 @@ namespace quern::image {
 // `input` with the size that the result will have, as far as it is known. Throws JobError(kInvalidArgument) for an
 // option that the format does not have. Metadata, frames and grey are the caller's.
 [[nodiscard]] EncodeOptions encode_options(const boost::json::object& params, const Header& input);
+
+// The first of encode_specs() that these parameters have; empty: none.
+[[nodiscard]] std::string first_encode_param(const boost::json::object& params);
 
 // "components_x", "components_y" and "side", of a kind's own or of encode_specs().
 [[nodiscard]] PlaceholderOptions placeholder_options(const boost::json::object& params);

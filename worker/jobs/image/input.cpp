@@ -56,9 +56,10 @@ std::unique_ptr<Decoder> open_input(const sdk::Job& job, std::size_t part, const
 cv::Mat first_picture(const sdk::Job& job, std::size_t part, const InputOptions& options) {
   const auto decoder = open_input(job, part, options);
   const Header& header = decoder->header();
-  const std::vector<std::byte> icc = profile_to_apply(decoder->metadata().icc, header.space);
+  const Metadata metadata = decoder->metadata();
   const Frame frame = reading_part(job, part, [&] { return decoder->next({}); });
-  return to_srgb(to_rgb(upright(frame.picture, options.auto_orient ? header.orientation : 1)), icc);
+  return to_srgb(to_rgb(upright(frame.picture, options.auto_orient ? header.orientation : 1)),
+                 profile_to_apply(metadata.icc, header.space));
 }
 
 std::vector<cv::Mat> first_pictures(sdk::Job& job, std::uint64_t working_bytes) {

@@ -9,6 +9,7 @@
 #include "worker/jobs/image/encode_params.h"
 #include "worker/jobs/image/input.h"
 #include "worker/jobs/image/kinds.h"
+#include "worker/jobs/image/limits.h"
 #include "worker/jobs/image/render.h"
 #include "worker/sdk/object.h"
 
@@ -17,7 +18,15 @@ namespace {
 
 constexpr double kOutputsMax = 64;
 constexpr double kNameBytesMax = 64;
-constexpr std::uint32_t kInputsMax = 16;
+
+// None of them has a default, so each that is there was given.
+void refuse_options_beside_outputs(const boost::json::object& params) {
+  const std::string name = first_encode_param(params);
+  if (name.empty()) return;
+  throw sdk::JobError(
+      sdk::JobErrorCode::kInvalidArgument,
+      fmt::format("{} stands beside outputs, which each have their own: say it in those that it is for", name), name);
+}
 
 // Without a list of outputs there is one, which is said beside the operations.
 std::vector<Output> outputs_of(const boost::json::object& params) {
@@ -26,6 +35,7 @@ std::vector<Output> outputs_of(const boost::json::object& params) {
     outputs.push_back({.name = {}, .operations = {}, .params = params});
     return outputs;
   }
+  refuse_options_beside_outputs(params);
   std::set<std::string_view> names;
   const boost::json::array& list = sdk::list(params, "outputs");
   for (std::size_t i = 0; i < list.size(); ++i) {

@@ -79,7 +79,7 @@ class Rendering {
     stored_ = {header.width, header.height};
     orientation_ = input_.auto_orient ? header.orientation : 1;
     metadata_ = decoder_->metadata();
-    metadata_.icc = profile_to_apply(std::move(metadata_.icc), header.space);
+    icc_to_apply_ = profile_to_apply(metadata_.icc, header.space);
   }
 
   void run() {
@@ -126,17 +126,22 @@ class Rendering {
   }
 
   // Profile and metadata are left out unless they are asked for. Pixels keep their profile's colours if all outputs can
-  // and shall keep it.
+  // and shall keep it; those that are sRGB anyhow can keep it one by one, whatever else comes in.
   void keep_metadata() {
-    const auto keeps = [](const Track& track, const char* what) { return sdk::boolean(track.output.params, what); };
-    const bool all_keep_icc = describes_rgb(metadata_.icc) && std::ranges::all_of(tracks_, [&](const Track& each) {
-                                return !each.wishes.srgb && can_hold_profile(each.options.format) &&
-                                       (keeps(each, "keep_icc") || keeps(each, "keep_metadata"));
+    const auto keeps = [](const Track& track, const char* what) {
+      return sdk::has(track.output.params, what) && sdk::boolean(track.output.params, what);
+    };
+    const auto keeps_icc = [&](const Track& track) {
+      return can_hold_profile(track.options.format) && (keeps(track, "keep_icc") || keeps(track, "keep_metadata"));
+    };
+    const bool can_keep_icc = decoder_->header().space != ColorSpace::kCmyk && describes_rgb(metadata_.icc);
+    const bool all_keep_icc = can_keep_icc && std::ranges::all_of(tracks_, [&](const Track& each) {
+                                return !each.wishes.srgb && keeps_icc(each);
                               });
-    converts_ = !metadata_.icc.empty() && !all_keep_icc;
+    if (all_keep_icc) icc_to_apply_ = {};
     if (input_.auto_orient) reset_exif_orientation(metadata_.exif);  // whatever turned the pixels, they are upright now
     for (Track& track : tracks_) {
-      if (all_keep_icc) track.options.metadata.icc = metadata_.icc;
+      if (can_keep_icc && icc_to_apply_.empty() && keeps_icc(track)) track.options.metadata.icc = metadata_.icc;
       if (!keeps(track, "keep_metadata")) continue;
       track.options.metadata.exif = metadata_.exif;
       track.options.metadata.xmp = metadata_.xmp;
@@ -224,7 +229,7 @@ class Rendering {
                         .decoded = frame.whole.empty() ? cv::Size2d(size_of(frame.picture)) : frame.whole,
                         .offset = frame.offset,
                         .orientation = orientation_,
-                        .icc = converts_ ? Bytes(metadata_.icc) : Bytes()};
+                        .icc = icc_to_apply_};
     std::optional<cv::Mat> shared;
     if (!shared_.empty() || leading_resizes().empty()) shared = shared_picture(source);
     for (Track& track : tracks_) {
@@ -261,7 +266,8 @@ class Rendering {
     if (auto* rgb = std::get_if<cv::Mat>(&picture)) {
       if (track.options.frames == 1 && !track.wishes.alpha) *rgb = without_opaque_alpha(*rgb);
       if (!can_be_transparent(track.options.format)) *rgb = flatten(*rgb, track.under);
-      track.options.grey = track.options.frames == 1 && is_grey(*rgb);
+      // a profile that is kept is of three channels, and not to be found beside one
+      track.options.grey = track.options.frames == 1 && track.options.metadata.icc.empty() && is_grey(*rgb);
     }
     if (!track.encoder) {
       check_format_holds(track.options.format, size_of(picture));
@@ -292,8 +298,8 @@ class Rendering {
   std::unique_ptr<Decoder> decoder_;
   Size stored_;
   int orientation_ = 1;
-  bool converts_ = false;
-  Metadata metadata_{};  // its profile is empty when the pixels are sRGB without it
+  Metadata metadata_{};
+  Bytes icc_to_apply_{};  // of metadata_; empty when the pixels are sRGB without it, or keep it
   std::vector<Track> tracks_{};
   std::map<std::size_t, cv::Mat> others_{};  // by input part
 };

@@ -5,13 +5,15 @@
 
 #include <string>
 
+#include "worker/jobs/image/limits.h"
 #include "worker/jobs/image/operations/arguments.h"
 #include "worker/jobs/image/operations/families.h"
 
 namespace quern::image {
 
 [[nodiscard]] inline sdk::ParamSpec input_param() {
-  return whole_param("input", "which input part; 0 is the picture itself", 1, 63, 1);
+  return whole_param("input", "which of the inputs that follow the picture: 1 is the job's second", 1, kInputsMax - 1,
+                     1);
 }
 
 class SecondPicture {
@@ -22,7 +24,8 @@ class SecondPicture {
   [[nodiscard]] const cv::Mat& of(const Context& context) const {
     if (index_ < context.inputs) return context.input(index_);
     throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
-                        fmt::format("{}: there is no input part {}; the job has {}", path_, index_, context.inputs),
+                        fmt::format("{} is {}: that is the job's input {}, and it has only {}", path_, index_,
+                                    index_ + 1, context.inputs),
                         path_);
   }
 
