@@ -13,8 +13,8 @@
 
 namespace quern::cli {
 
-// How an output ends when nothing else says it: as the input does, since a result has by default its format. A BMP, which
-// is read and not written, becomes a PNG.
+// How an output ends when nothing else says it: as the input does, since a result has by default its format. A BMP,
+// which is read and not written, becomes a PNG.
 [[nodiscard]] std::string suffix_like_input(const boost::json::object& kind, const BatchInput& input);
 
 // DIRECTORY/FOLDER/STEM and the suffix.
