@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "client/cli/arguments.h"
+#include "client/cli/result_format.h"
 
 namespace quern::cli {
 namespace {
@@ -93,8 +94,7 @@ Result<void> check(const BatchArguments& batch, const json::object& kind) {
   if (std::ranges::find(batch.inputs, "-") != batch.inputs.end()) {
     return usage_error("an input is a file; --from - reads files' names from standard input", "input");
   }
-  const json::value* format = batch.params.if_contains("format");
-  if (!batch.suffix && format != nullptr && *format == "auto") {
+  if (!batch.suffix && chooses_format(batch.params) && !result_suffix(kind, batch.params)) {
     return usage_error("with --format auto nobody knows how outputs will end; name a format, or give --suffix",
                        "suffix");
   }

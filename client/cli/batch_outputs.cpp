@@ -2,12 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <boost/json/value.hpp>
 #include <filesystem>
 
 #include "client/cli/job_arguments.h"
-#include "client/cli/kinds.h"
+#include "client/cli/result_format.h"
 
 namespace quern::cli {
 namespace {
@@ -17,19 +15,14 @@ namespace json = boost::json;
 
 }  // namespace
 
-std::optional<std::string> result_suffix(const json::object& kind, const json::object& params) {
-  const json::object* format = find_param(kind, "format");
-  if (format == nullptr || !format->contains("choices")) return std::nullopt;
-  const json::value* value = params.if_contains("format");
-  if (value == nullptr) value = format->if_contains("default");
-  if (value == nullptr || !value->is_string()) return std::nullopt;
-  const std::string_view word = value->get_string();
-  return word == "jpeg" ? ".jpg" : fmt::format(".{}", word);
+std::string suffix_like_input(const json::object& kind, const BatchInput& input) {
+  std::string suffix = fs::path(input.path).extension().string();
+  const bool is_bmp = suffix == ".bmp" || suffix == ".BMP";
+  return is_bmp && !format_of(kind, input.path) && format_of(kind, "a.png") ? ".png" : suffix;
 }
 
-std::string output_path(std::string_view directory, const BatchInput& input, const std::optional<std::string>& suffix) {
-  const std::string extension = suffix ? *suffix : fs::path(input.path).extension().string();
-  return output_directory(directory, input) + extension;
+std::string output_path(std::string_view directory, const BatchInput& input, std::string_view suffix) {
+  return output_directory(directory, input).append(suffix);
 }
 
 std::string output_directory(std::string_view directory, const BatchInput& input) {

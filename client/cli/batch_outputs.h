@@ -13,14 +13,12 @@
 
 namespace quern::cli {
 
-// What the kind's parameters say of the result: ".webp" when its parameter `format`, a choice of words, is or falls
-// back to "webp". Nothing when they don't say.
-[[nodiscard]] std::optional<std::string> result_suffix(const boost::json::object& kind,
-                                                       const boost::json::object& params);
+// How an output ends when nothing else says it: as the input does, since a result has by default its format. A BMP,
+// which is read and not written, becomes a PNG.
+[[nodiscard]] std::string suffix_like_input(const boost::json::object& kind, const BatchInput& input);
 
-// DIRECTORY/FOLDER/STEM and the suffix; without one, the input's own.
-[[nodiscard]] std::string output_path(std::string_view directory, const BatchInput& input,
-                                      const std::optional<std::string>& suffix);
+// DIRECTORY/FOLDER/STEM and the suffix.
+[[nodiscard]] std::string output_path(std::string_view directory, const BatchInput& input, std::string_view suffix);
 // Where a result of several parts goes: the same without a suffix.
 [[nodiscard]] std::string output_directory(std::string_view directory, const BatchInput& input);
 

@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "client/cli/exit_code.h"
+#include "client/cli/result_format.h"
 #include "client/cli/terminal.h"
 
 namespace quern::cli {
@@ -78,8 +79,8 @@ BatchRun::BatchRun(client::Client& client, const BatchArguments& batch, const bo
                    InputSource& inputs)
     : client_(client),
       batch_(batch),
+      kind_(kind),
       inputs_(inputs),
-      params_json_(boost::json::serialize(batch.params)),
       suffix_(batch.suffix ? batch.suffix : result_suffix(kind, batch.params)),
       style_(progress_style(batch.progress, can_redraw(STDERR_FILENO))),
       report_({.style = style_,
@@ -138,7 +139,7 @@ asio::awaitable<FileOutcome> BatchRun::see_through(Runner& runner, BatchInput in
     return file;
   };
   if (input.refused) co_return ended(FileEnd::kFailed, *input.refused);
-  file.output = output_path(batch_.to, input, suffix_);
+  file.output = output_path(batch_.to, input, suffix_ ? *suffix_ : suffix_like_input(kind_, input));
   if (!outputs_.claim(file.output)) {
     co_return ended(FileEnd::kFailed,
                     usage_error(fmt::format("{} is the output of another input of this run", file.output), "to"));
@@ -148,15 +149,25 @@ asio::awaitable<FileOutcome> BatchRun::see_through(Runner& runner, BatchInput in
     co_return ended(FileEnd::kFailed, ready.error());
   runner.running = RunningFile{.input = input.path};
   const auto read = [&input] { return read_input(input.path); };
-  const auto part = co_await on(readers_, read);
+  auto part = co_await on(readers_, read);
   if (!part) co_return ended(FileEnd::kFailed, part.error());
   file.input_bytes = size_of(*part);
-  auto result = co_await run_patiently(runner, file, *part);
+  const client::Job job = job_of(std::move(*part), file.output);
+  auto result = co_await run_patiently(runner, file, job);
   if (!result) co_return ended(FileEnd::kFailed, result.error());
   const auto stored = store(runner, input, file, result->parts);
   if (!stored) co_return ended(FileEnd::kFailed, stored.error());
   file.output_bytes = *stored;
   co_return ended(FileEnd::kDone);
+}
+
+// What the output's name says of its format goes along, so that the name is true.
+client::Job BatchRun::job_of(client::Part part, const std::string& output) const {
+  boost::json::object params = batch_.params;
+  settle_formats(kind_, params, output);
+  client::Job job{.kind = batch_.kind, .params_json = boost::json::serialize(params), .options = batch_.options};
+  job.parts.push_back(std::move(part));
+  return job;
 }
 
 // A job that waited too long in the queue never ran; whoever set that limit himself wants to hear of it.
@@ -174,11 +185,11 @@ bool BatchRun::may_try_again(const Error& error) const noexcept {
 // One file's patience is retry_for. When in all that time no file at all was answered, there is no point in trying the
 // others.
 asio::awaitable<Result<client::JobResult>> BatchRun::run_patiently(Runner& runner, const FileOutcome& file,
-                                                                   const client::Part& part) {
+                                                                   const client::Job& job) {
   std::optional<Clock::time_point> first_refusal;
   for (milliseconds pause = kPauseMin;; pause = std::min(2 * pause, kPauseMax)) {
     if (!stopped_.empty()) co_return cancelled();
-    auto result = co_await run_once(runner, file, part);
+    auto result = co_await run_once(runner, file, job);
     if (result || !may_try_again(result.error()) || !stopped_.empty()) {
       last_answer_ = Clock::now();
       co_return result;
@@ -199,13 +210,11 @@ asio::awaitable<Result<client::JobResult>> BatchRun::run_patiently(Runner& runne
 }
 
 asio::awaitable<Result<client::JobResult>> BatchRun::run_once(Runner& runner, const FileOutcome& file,
-                                                              const client::Part& part) {
+                                                              client::Job job) {
   auto output = ReplacedFile::open(file.output);
   if (!output) co_return output.error();
   if (!*output) co_return usage_error(fmt::format("{} is no regular file", file.output), "to");
   runner.file = std::move(*output);
-  client::Job job{.kind = batch_.kind, .params_json = params_json_, .options = batch_.options};
-  job.parts.push_back(part);
   job.output_file = std::make_shared<unique_fd>(::fcntl(runner.file->fd(), F_DUPFD_CLOEXEC, 0));
   if (!*job.output_file) co_return system_error("fcntl(F_DUPFD_CLOEXEC)", file.output, errno);
   if (style_ == ProgressStyle::kBar) {

@@ -58,10 +58,10 @@ class BatchRun {
   // Runners
   [[nodiscard]] Awaitable<void> take_inputs(Runner& runner);
   [[nodiscard]] Awaitable<FileOutcome> see_through(Runner& runner, BatchInput input);
+  [[nodiscard]] client::Job job_of(client::Part part, const std::string& output) const;
   [[nodiscard]] Awaitable<Result<client::JobResult>> run_patiently(Runner& runner, const FileOutcome& file,
-                                                                   const client::Part& part);
-  [[nodiscard]] Awaitable<Result<client::JobResult>> run_once(Runner& runner, const FileOutcome& file,
-                                                              const client::Part& part);
+                                                                   const client::Job& job);
+  [[nodiscard]] Awaitable<Result<client::JobResult>> run_once(Runner& runner, const FileOutcome& file, client::Job job);
   [[nodiscard]] Result<std::uint64_t> store(Runner& runner, const BatchInput& input, const FileOutcome& file,
                                             std::vector<client::ResultPart>& parts);
   void note_end(const FileOutcome& outcome);
@@ -76,9 +76,9 @@ class BatchRun {
 
   client::Client& client_;
   const BatchArguments& batch_;
+  const boost::json::object& kind_;
   InputSource& inputs_;
-  std::string params_json_;
-  std::optional<std::string> suffix_;
+  std::optional<std::string> suffix_;  // of every output; without it, as each input says
   ProgressStyle style_;
   BatchReport report_;
   ClaimedOutputs outputs_{};

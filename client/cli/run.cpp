@@ -28,6 +28,7 @@
 #include "client/cli/files.h"
 #include "client/cli/job_progress.h"
 #include "client/cli/kinds.h"
+#include "client/cli/result_format.h"
 #include "client/cli/streamed_output.h"
 #include "client/cli/terminal.h"
 
@@ -130,10 +131,14 @@ Result<std::vector<client::SharedBuffer>> attach(client::Client& client, const s
   return buffers;
 }
 
+bool is_directory(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::is_directory(path, ignored);
+}
+
 // The worker writes straight into the output, if that is a file.
 Result<std::unique_ptr<ReplacedFile>> give_output_file(const std::string& output, client::Job& job) {
-  std::error_code ignored;
-  if (output == "-" || std::filesystem::is_directory(output, ignored)) return std::unique_ptr<ReplacedFile>();
+  if (output == "-" || is_directory(output)) return std::unique_ptr<ReplacedFile>();
   auto file = ReplacedFile::open(output);
   if (!file || !*file) return file;
   job.output_file = std::make_shared<unique_fd>(::fcntl((*file)->fd(), F_DUPFD_CLOEXEC, 0));
@@ -176,7 +181,7 @@ int run_command(client::Client& client, const std::vector<std::string>& argument
   if (!document) return report(document.error());
   const auto kinds = KindTable::parse(*document);
   if (!kinds) return report(kinds.error());
-  const auto run = parse_run(*kinds, arguments, ::isatty(STDIN_FILENO) == 0);
+  auto run = parse_run(*kinds, arguments, ::isatty(STDIN_FILENO) == 0);
   if (!run) return report(run.error());
   if (run->help) {
     if (run->kind.empty()) {
@@ -186,6 +191,7 @@ int run_command(client::Client& client, const std::vector<std::string>& argument
     }
     return kOk;
   }
+  settle_formats(*kinds->find(run->kind), run->params, is_directory(run->output) ? "" : run->output);
   const auto done = run_job(client, *run);
   return done ? kOk : report(done.error());
 }

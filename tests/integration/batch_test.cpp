@@ -22,6 +22,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
+using ::testing::StartsWith;
 
 // One pixel.
 constexpr unsigned char kPng[] = {0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0x00, 0x00, 0x00, 0x0d, 0x49, 0x48,
@@ -29,6 +30,19 @@ constexpr unsigned char kPng[] = {0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a
                                   0x00, 0x1f, 0x15, 0xc4, 0x89, 0x00, 0x00, 0x00, 0x0d, 0x49, 0x44, 0x41, 0x54, 0x78,
                                   0xda, 0x63, 0x64, 0xf8, 0xcf, 0x50, 0x0f, 0x00, 0x03, 0x86, 0x01, 0x80, 0x5a, 0x34,
                                   0x7d, 0x6b, 0x00, 0x00, 0x00, 0x00, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82};
+// One pixel, too: the file's header, that of 40 bytes, and blue, green, red with what fills the row.
+std::string bmp() {
+  std::string file = "BM";
+  const auto append = [&](std::uint32_t number, int bytes) {
+    for (int i = 0; i < bytes; ++i) file.push_back(static_cast<char>(number >> (8 * i)));
+  };
+  for (const std::uint32_t word : {58U, 0U, 54U, 40U, 1U, 1U}) append(word, 4);
+  append(1, 2);
+  append(24, 2);
+  for (const std::uint32_t word : {0U, 4U, 0U, 0U, 0U, 0U, 0x00c08040U}) append(word, 4);
+  return file;
+}
+
 constexpr const char* kImagePool = "[pools.image]\nmodules = ['image']\nworkers = 2\n";
 // A kind that takes a file and its time, and answers "survived attempt 1".
 constexpr const char* kSlowKind = "debug.crash";
@@ -100,6 +114,34 @@ TEST_F(Batch, ConvertsWhatItCanAndNamesWhatItCanNot) {
   EXPECT_THAT(ended.err, Not(HasSubstr("\x1b"))) << "no terminal's sequences";
   EXPECT_THAT(files("out"), SizeIs(40));
   EXPECT_EQ(read("out/7.webp").substr(8, 4), "WEBP");
+}
+
+TEST_F(Batch, NamesOutputsByWhatTheyAre) {
+  const Server server(kImagePool);
+  write_pictures(1);
+  write("in/photo.bmp", bmp());
+  write("in/photo.jpg", read("in/0.png"));
+  const auto made = [&](std::string kind, std::vector<std::string> more) {
+    fs::remove_all(path("out"));
+    more.insert(more.begin(), path("in/*"));
+    const Ended ended = quern(server, words(std::move(kind), std::move(more)));
+    EXPECT_EQ(ended.exit_code, ended.err.find("failed") == std::string::npos ? 0 : 3) << ended.err;
+    return files("out");
+  };
+  EXPECT_THAT(made("image.resize", {"--width", "8"}), ElementsAre("0.png", "photo.jpg", "photo.png"));
+  EXPECT_THAT(read("out/photo.png"), StartsWith("\x89PNG")) << "a BMP is written as a PNG";
+  EXPECT_THAT(read("out/photo.jpg"), StartsWith("\xff\xd8")) << "what it is called, though the input is no JPEG";
+  for (const char* kind : {"image.info", "image.stats", "image.placeholder"}) {
+    fs::remove(path("in/photo.jpg"));
+    fs::remove(path("in/photo.bmp"));
+    EXPECT_THAT(made(kind, {}), ElementsAre("0.json"));
+    EXPECT_THAT(read("out/0.json"), StartsWith("{")) << kind;
+  }
+  EXPECT_THAT(made("image.process", {"--format", "placeholder"}), ElementsAre("0.json"));
+  EXPECT_THAT(made("image.process", {"--outputs", R"([{"name":"a.webp","format":"webp"}])"}), ElementsAre("0.webp"));
+  EXPECT_EQ(read("out/0.webp").substr(8, 4), "WEBP");
+  EXPECT_THAT(made("image.process", {"--suffix", "-small.jpeg"}), ElementsAre("0-small.jpeg"));
+  EXPECT_THAT(read("out/0-small.jpeg"), StartsWith("\xff\xd8"));
 }
 
 TEST_F(Batch, NeverWritesAnOutputTwice) {

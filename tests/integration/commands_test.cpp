@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <filesystem>
+#include <fstream>
 #include <string>
 
 #include "tests/integration/on_terminal.h"
@@ -11,8 +13,17 @@
 namespace quern::test {
 namespace {
 
+using ::testing::AnyOf;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
+
+// A GIF.
+std::string one_white_pixel() {
+  using namespace std::string_literals;
+  return "GIF89a\1\0\1\0\x80\0\0\xff\xff\xff\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"s;
+}
 
 TEST(Buffers, AreListedWithTheirOwners) {
   const Server server;
@@ -89,6 +100,46 @@ TEST(Commands, RetryOnTakesAListOrNone) {
   EXPECT_EQ(quern(server, {"run", "debug.crash", "--until-attempt", "2", "--retry-on", "run_timeout,crash"}).exit_code,
             0);
   EXPECT_THAT(quern(server, {"run", "debug.noop", "--retry-on", "boredom"}).err, HasSubstr("'boredom'"));
+}
+
+TEST(Commands, TheOutputsNameSaysTheFormatWhereNothingElseDoes) {
+  const Server server("[pools.image]\nmodules = ['image']\nworkers = 1\n");
+  const std::string gif = one_white_pixel();
+  const auto made = [&](std::string_view name, std::vector<std::string> more) {
+    const std::string path = server.directory() + "/" + std::string(name);
+    more.insert(more.begin(), "run");
+    more.insert(more.end(), {"-o", path});
+    const Ended ended = quern(server, more, gif);
+    EXPECT_EQ(ended.exit_code, 0) << ended.err;
+    std::ifstream file(path);
+    return std::string{std::istreambuf_iterator<char>(file), {}};
+  };
+  const std::vector<std::string> resize{"image.resize", "--width", "4"};
+  EXPECT_EQ(made("a.webp", resize).substr(8, 4), "WEBP");
+  EXPECT_THAT(made("a.JPEG", resize), StartsWith("\xff\xd8"));
+  EXPECT_THAT(made("a.webp", {"image.resize", "--width", "4", "--format", "png"}), StartsWith("\x89PNG"));
+  EXPECT_THAT(made("a.bin", resize), StartsWith("GIF89a")) << "no format's suffix: the input's format";
+  EXPECT_THAT(made("a.tiff", {"image.process"}), AnyOf(StartsWith("II*"), StartsWith("MM")));
+  EXPECT_THAT(made("a.png", {"image.process", "--outputs", R"([{"name":"a"}])"}), StartsWith("\x89PNG"));
+  EXPECT_THAT(made("a.png", {"image.info"}), StartsWith("{")) << "a kind without formats";
+}
+
+TEST(Commands, AnOutputsNameInADirectorySaysItsFormatToo) {
+  const Server server("[pools.image]\nmodules = ['image']\nworkers = 1\n");
+  const std::string directory = server.directory() + "/made.png";
+  std::filesystem::create_directory(directory);
+  const Ended ended = quern(server,
+                            {"run", "image.process", "--outputs",
+                             R"([{"name":"a.webp"},{"name":"b"},{"name":"c.png","format":"jpeg"}])", "-o", directory},
+                            one_white_pixel());
+  EXPECT_EQ(ended.exit_code, 0) << ended.err;
+  const auto begins = [&](const char* name) {
+    std::ifstream file(directory + "/" + name);
+    return std::string{std::istreambuf_iterator<char>(file), {}}.substr(0, 12);
+  };
+  EXPECT_THAT(begins("a.webp"), EndsWith("WEBP"));
+  EXPECT_THAT(begins("b"), StartsWith("GIF89a"));
+  EXPECT_THAT(begins("c.png"), StartsWith("\xff\xd8"));
 }
 
 TEST(Top, PrintsOnceWhereThereIsNoTerminal) {

@@ -71,6 +71,7 @@ std::string describe(const Kind& kind, KindRole role) {
                                               {"help", kind.shared.help}}},
                       {"output", kind.output},
                       {"sensitive", kind.sensitive}};
+  if (!kind.output_suffix.empty()) object["output_suffix"] = kind.output_suffix;
   if (role == KindRole::kHealth) object["canary"] = true;
   return json::serialize(object);
 }

@@ -6,7 +6,8 @@
 // A parameter of type "list" also has "items":[{"name","help","params":[...]}], the shapes of its objects, and where
 // there are several, "tag": the objects' member that names the shape.
 //
-// A health kind also has "canary":true, so that lists can leave it out.
+// A kind that says how files of its results end also has "output_suffix". A health kind also has "canary":true, so that
+// lists can leave it out.
 #pragma once
 
 #include <string>

@@ -39,7 +39,7 @@ namespace quern::sdk {
 
 // Raised when the layout of what crosses the shared-object boundary changes; the template refuses a
 // module built against another version.
-inline constexpr std::uint32_t kSdkVersion = 6;
+inline constexpr std::uint32_t kSdkVersion = 7;
 
 // ---- What a kind looks like --------------------------------------------------------------------
 
@@ -117,6 +117,7 @@ struct Kind {
   std::function<void(Job&)> run;
   std::optional<Canary> canary{};
   SharedSpec shared{};
+  std::string output_suffix{};  // how a file of what comes back ends, where it is always the same: ".json"
 };
 
 struct Module {

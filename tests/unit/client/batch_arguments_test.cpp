@@ -18,6 +18,11 @@ Result<BatchArguments> parse(const std::vector<std::string>& words) {
      "params":[{"name":"width","type":"integer","help":"","required":false},
                {"name":"json","type":"boolean","help":"the kind's own","required":false}],
      "input":{"parts_min":1,"parts_max":1,"help":"a picture"}},
+    {"name":"image.process","pool":"image","summary":"","output":"","sensitive":false,
+     "params":[{"name":"format","type":"string","help":"","required":false,"choices":["webp","auto"]},
+               {"name":"outputs","type":"list","help":"","required":false,"items":[
+                 {"name":"output","help":"","params":[{"name":"format","type":"string","choices":["webp","auto"]}]}]}],
+     "input":{"parts_min":1,"parts_max":3,"help":"a picture, and what is laid on it"}},
     {"name":"image.compare","pool":"image","summary":"","output":"","sensitive":false,"params":[],
      "input":{"parts_min":2,"parts_max":2,"help":"two pictures"}}]})");
   return parse_batch(kinds, words);
@@ -83,6 +88,17 @@ TEST(BatchArguments, ThatMakeNoSenseAreRefused) {
   EXPECT_THAT(error_of({"image.resize", "a", "--to", "o", "--jobs", "1000"}), HasSubstr("between 1 and 256"));
   EXPECT_THAT(error_of({"image.resize", "a", "--to", "o", "--jbos", "1"}), HasSubstr("did you mean '--jobs'?"));
   EXPECT_THAT(error_of({"image.resize", "a", "--to", "o", "--colour"}), HasSubstr("`quern batch image.resize --help`"));
+}
+
+TEST(BatchArguments, ThatLeaveTheFormatToTheJobNeedASuffix) {
+  const auto chosen = [](std::vector<std::string> more) {
+    more.insert(more.begin(), {"image.process", "a", "--to", "o"});
+    return error_of(more);
+  };
+  EXPECT_THAT(chosen({"--format", "auto"}), HasSubstr("give --suffix"));
+  EXPECT_THAT(chosen({"--outputs", R"([{"name":"a","format":"auto"}])"}), HasSubstr("give --suffix"));
+  EXPECT_EQ(chosen({"--outputs", R"([{"name":"a.webp","format":"auto"}])"}), "");
+  EXPECT_EQ(chosen({"--format", "auto", "--suffix", ".picture"}), "");
 }
 
 TEST(BatchArguments, WithoutAKindResizePictures) {

@@ -127,23 +127,17 @@ TEST(BatchOutputs, AreNamedAfterTheirInputs) {
   EXPECT_EQ(output_path("out", {.path = "photos/a.b.jpg"}, ".webp"), "out/a.b.webp");
   EXPECT_EQ(output_path("out/", {.path = "photos/a.jpg", .folder = "2024/may"}, "-small.jpg"),
             "out/2024/may/a-small.jpg");
-  EXPECT_EQ(output_path("out", {.path = "a.JPG"}, std::nullopt), "out/a.JPG");
-  EXPECT_EQ(output_path("out", {.path = "noext"}, std::nullopt), "out/noext");
   EXPECT_EQ(output_directory("out", {.path = "photos/a.jpg", .folder = "x"}), "out/x/a");
 }
 
-TEST(BatchOutputs, TakeTheirSuffixFromTheFormatOfTheResult) {
-  const auto kind = [](const char* more) {
-    return boost::json::parse(std::string(R"({"params":[{"name":"format","type":"string","choices":["webp","jpeg"])") +
-                              more + "}]}")
-        .as_object();
-  };
-  const auto given = [](const char* format) { return boost::json::object{{"format", format}}; };
-  EXPECT_EQ(result_suffix(kind(""), given("webp")), ".webp");
-  EXPECT_EQ(result_suffix(kind(""), given("jpeg")), ".jpg");
-  EXPECT_EQ(result_suffix(kind(""), {}), std::nullopt);
-  EXPECT_EQ(result_suffix(kind(R"(,"default":"webp")"), {}), ".webp");
-  EXPECT_EQ(result_suffix(boost::json::parse(R"({"params":[]})").as_object(), {}), std::nullopt);
+TEST(BatchOutputs, EndAsTheirInputsDoUnlessNoResultCan) {
+  const auto kind = boost::json::parse(R"({"params":[{"name":"format","choices":["png","jpeg"]}]})").as_object();
+  const boost::json::object without_formats{{"params", boost::json::array()}};
+  EXPECT_EQ(suffix_like_input(kind, {.path = "in.x/a.JPG"}), ".JPG");
+  EXPECT_EQ(suffix_like_input(kind, {.path = "noext"}), "");
+  EXPECT_EQ(suffix_like_input(kind, {.path = "a.bmp"}), ".png");
+  EXPECT_EQ(suffix_like_input(kind, {.path = "a.BMP"}), ".png");
+  EXPECT_EQ(suffix_like_input(without_formats, {.path = "a.bmp"}), ".bmp");
 }
 
 TEST(BatchOutputs, BelongToTheFirstWhoClaimsThem) {

@@ -52,6 +52,14 @@ TEST(Describe, AListHasTheShapesOfItsObjects) {
       {"name": "sift", "help": "Sifts", "params": []}]}])"));
 }
 
+TEST(Describe, SaysHowFilesOfResultsEndWhereThatIsKnown) {
+  Kind kind;
+  kind.name = "mill.weigh";
+  EXPECT_THAT(describe(kind), testing::Not(testing::HasSubstr("output_suffix")));
+  kind.output_suffix = ".json";
+  EXPECT_THAT(describe(kind), testing::HasSubstr(R"("output_suffix":".json")"));
+}
+
 TEST(Describe, AHealthKindIsMarkedAndNoOtherIs) {
   Kind kind;
   kind.name = "health.mill";

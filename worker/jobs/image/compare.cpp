@@ -180,6 +180,7 @@ sdk::Kind compare_kind() {
   kind.params = input_specs();
   kind.input = {.parts_min = 2, .parts_max = 2, .help = "two pictures of one size"};
   kind.output = "a JSON object";
+  kind.output_suffix = ".json";
   kind.run = run;
   return kind;
 }

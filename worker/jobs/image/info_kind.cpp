@@ -98,6 +98,7 @@ sdk::Kind info_kind() {
   kind.summary = "Tells what a picture is, without decoding it";
   kind.input = {.parts_min = 1, .parts_max = 1, .help = "a picture: JPEG, PNG, WebP, GIF, TIFF, AVIF or BMP"};
   kind.output = "a JSON object: format, width, height, orientation, channels, frames, icc, exif, ...";
+  kind.output_suffix = ".json";
   kind.run = run;
   return kind;
 }

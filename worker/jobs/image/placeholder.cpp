@@ -191,6 +191,7 @@ sdk::Kind placeholder_kind() {
   kind.params.push_back(whole("side", "of the longer side of data_uri, in pixels", absent.side, kPlaceholderSideMax));
   kind.input = {.parts_min = 1, .parts_max = 1, .help = "a picture"};
   kind.output = "a JSON object";
+  kind.output_suffix = ".json";
   kind.run = run;
   return kind;
 }

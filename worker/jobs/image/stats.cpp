@@ -170,6 +170,7 @@ sdk::Kind stats_kind() {
   kind.params = input_specs();
   kind.input = {.parts_min = 1, .parts_max = 1, .help = "a picture"};
   kind.output = "a JSON object";
+  kind.output_suffix = ".json";
   kind.run = run;
   return kind;
 }
