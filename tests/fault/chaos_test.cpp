@@ -203,7 +203,7 @@ TEST(StoppedWorker, IsKilledWhenItsJobsTimeIsUp) {
 TEST(StoppedWorker, ThatIdlesCostsTheJobItIsGivenNoAttempt) {
   const Server server("[pools.debug]\nmodules = ['debug']\nworkers = 1\nrun_timeout_ms = 200\n");
   client::Client client = server.connect();
-  const pid_t worker = server.pool().at("workers").as_array().at(0).at("pid").to_number<pid_t>();
+  const pid_t worker = server.only_worker();
   ASSERT_EQ(::kill(worker, SIGSTOP), 0);
   const auto result = client.run({.kind = "debug.echo", .parts = {client::Part::copy("patience")}});
   ASSERT_TRUE(result) << to_string(result.error());
@@ -215,9 +215,8 @@ TEST(StoppedWorker, ThatIdlesCostsTheJobItIsGivenNoAttempt) {
 TEST(StoppedWorker, ThatHoldsACancelledJobsPlaceHoldsUpNoOther) {
   const Server server("[pools.debug]\nmodules = ['debug']\nworkers = 1\ncancel_grace_ms = 200\n");
   client::Client client = server.connect();
-  const auto worker = [&] { return server.pool().at("workers").as_array().at(0).at("pid").to_number<pid_t>(); };
   const auto cancel_one = [&](const char* kind) {
-    ASSERT_EQ(::kill(worker(), SIGSTOP), 0);
+    ASSERT_EQ(::kill(server.only_worker(), SIGSTOP), 0);
     auto cancelled = client.submit({.kind = kind});
     EXPECT_TRUE(eventually([&] { return server.pool().at("running").to_number<int>() == 1; }));
     cancelled.cancel();

@@ -271,7 +271,7 @@ TEST(Operators, HealthSeesAPoolWhoseWorkersLookAliveAndAreNot) {
   const Server server(one_worker());
   client::Client client = server.connect();
   ASSERT_TRUE(client.run(job("debug.noop")));
-  const auto pid = static_cast<pid_t>(server.pool().at("workers").at(0).at("pid").as_int64());
+  const pid_t pid = server.only_worker();
   ASSERT_EQ(::kill(pid, SIGSTOP), 0);
   const auto health = ask(server, AdminOp::kHealth);
   ::kill(pid, SIGCONT);

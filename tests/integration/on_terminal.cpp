@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <stdexcept>
+
 namespace quern::test {
 
 OnTerminal::OnTerminal(const Server& server, const std::vector<std::string>& arguments, const char* term) {
@@ -56,7 +58,10 @@ void OnTerminal::resize(unsigned short rows, unsigned short columns) const {
   EXPECT_EQ(::ioctl(terminal_, TIOCSWINSZ, &size), 0);
 }
 
-void OnTerminal::signal(int number) const { ::kill(pid_, number); }
+void OnTerminal::signal(int number) const {
+  if (pid_ <= 0) throw std::logic_error("there is no command on the terminal");
+  ::kill(pid_, number);
+}
 
 int OnTerminal::exit_code() {
   int status = -1;

@@ -45,7 +45,7 @@ TEST(WorkerDeath, WhatItAnsweredBeforeStandsThoughItsSupervisorSeesTheDeathFirst
   client::Client client = server.connect();
   const auto large = [] { return Job{.kind = "debug.echo", .parts = {Part::copy(std::string(100'000, 'x'))}}; };
   for (int i = 0; i < 50; ++i) ASSERT_TRUE(client.run(large())) << "short jobs: a worker is given several at a time";
-  const auto worker = static_cast<pid_t>(server.pool().at("workers").at(0).at("pid").as_int64());
+  const pid_t worker = server.only_worker();
   ASSERT_EQ(::kill(worker, SIGSTOP), 0);
   auto answered = client.submit(large());
   auto crash = job("debug.crash");

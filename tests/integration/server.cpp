@@ -15,6 +15,7 @@
 #include <fstream>
 #include <future>
 #include <sstream>
+#include <stdexcept>
 #include <thread>
 
 #include "client/cli/ping.h"
@@ -165,7 +166,7 @@ std::size_t Operator::release_quarantine() {
 
 pid_t Server::busy_worker() const {
   pid_t pid = -1;
-  EXPECT_TRUE(eventually([&] {
+  const bool begun = eventually([&] {
     const boost::json::object document = status();
     for (const auto& pool : document.at("pools").as_array()) {
       for (const auto& worker : pool.at("workers").as_array()) {
@@ -174,7 +175,16 @@ pid_t Server::busy_worker() const {
       }
     }
     return pid > 0;
-  }));
+  });
+  if (!begun) throw std::runtime_error("no worker has begun a job");
+  return pid;
+}
+
+pid_t Server::only_worker() const {
+  const boost::json::object only = pool();
+  const auto& workers = only.at("workers").as_array();
+  const pid_t pid = workers.size() == 1 ? workers[0].at("pid").to_number<pid_t>() : -1;
+  if (pid <= 0) throw std::runtime_error("there is no worker, or more than one");
   return pid;
 }
 
@@ -184,7 +194,10 @@ std::uint64_t Server::deaths(std::string_view cause) const {
   return count == nullptr ? 0 : count->to_number<std::uint64_t>();
 }
 
-void Server::signal(int number) const { ::kill(pid_, number); }
+void Server::signal(int number) const {
+  if (pid_ <= 0) throw std::logic_error("quernd does not run");
+  ::kill(pid_, number);
+}
 
 int Server::wait() { return exit_code_of(std::exchange(pid_, -1)); }
 

@@ -51,10 +51,13 @@ class Server {
   [[nodiscard]] boost::json::object pool(std::string_view name = {}) const;
   [[nodiscard]] Result<std::string> operate(wire::AdminOp op, std::string_view pool, std::uint64_t value = 0) const;
   // The pid of a worker that has begun a job, waited for. One that was only given it would be spared: the job is taken
-  // back from it.
+  // back from it. Throws when none begins: kill(-1) would end every process there is.
   [[nodiscard]] pid_t busy_worker() const;
+  // The pid of the worker of a server that has one. Throws when there is none.
+  [[nodiscard]] pid_t only_worker() const;
   [[nodiscard]] std::uint64_t deaths(std::string_view cause) const;
 
+  // Throws when it does not run.
   void signal(int number) const;
   // Waits for the end; the exit code, or 128 + signal.
   int wait();

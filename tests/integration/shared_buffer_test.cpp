@@ -216,6 +216,7 @@ TEST(SharedBuffers, OfOtherUsersCantBeAttached) {
   int go[2];
   ASSERT_EQ(::pipe2(go, O_CLOEXEC), 0);
   const pid_t child = ::fork();  // before this process has threads
+  ASSERT_GE(child, 0);
   if (child == 0) {
     char byte = 0;
     ::_exit(::read(go[0], &byte, 1) == 1 ? attach_as_a_stranger(server.socket_path()) : 14);
@@ -302,6 +303,7 @@ TEST(SharedBuffers, AWorkerKilledBetweenAddAndNotifyDelaysNobodyForLong) {
 TEST(SharedBuffers, AClientKilledInAWaitLeavesNothing) {
   const Server server(shared_pools());
   const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
   if (child == 0) {
     client::Client client({.socket_path = server.socket_path()});
     const SharedBuffer buffer = create(client, 64, "childs");
