@@ -23,8 +23,9 @@ namespace quern::test {
 
 using namespace std::chrono_literals;
 
-// Polls `condition` until it is true; false when `limit` passes first.
-bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit = 10s);
+// Polls `condition` until it is true; false when `limit` passes first. The limit is what nothing takes that works,
+// on a machine however slow.
+bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit = 30s);
 
 // What a quernd holds of the kernel's: a leak of a worker's channel, socket or eventfd shows here.
 struct Holdings {

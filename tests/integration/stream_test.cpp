@@ -121,7 +121,7 @@ TEST(Stream, ComesWhileTheJobRuns) {
                                   if (!came.exchange(true)) first.set_value(std::string(ipc::as_text(piece)));
                                 }});
   auto bytes = first.get_future();
-  ASSERT_EQ(bytes.wait_for(10s), std::future_status::ready);
+  ASSERT_EQ(bytes.wait_for(30s), std::future_status::ready);
   EXPECT_TRUE(is_produced(bytes.get()));
   EXPECT_EQ(pending.wait_for(0s), std::future_status::timeout) << "the job still runs";
   pending.cancel();
@@ -237,7 +237,7 @@ TEST(Stream, IsNotBegunAgainOnceSomeOfItWasDelivered) {
     came.set_value();
   };
   auto pending = client.submit(std::move(job));
-  ASSERT_EQ(came.get_future().wait_for(10s), std::future_status::ready);
+  ASSERT_EQ(came.get_future().wait_for(30s), std::future_status::ready);
   ASSERT_EQ(::kill(server.busy_worker(), SIGKILL), 0);
   const auto result = pending.get();
   ASSERT_FALSE(result);
@@ -302,7 +302,7 @@ TEST(Stream, SurvivesItsWorkersDeathAtAnyMoment) {
       came.set_value();
     };
     auto pending = client.submit(std::move(job));
-    ASSERT_EQ(came.get_future().wait_for(20s), std::future_status::ready);
+    ASSERT_EQ(came.get_future().wait_for(30s), std::future_status::ready);
     ASSERT_EQ(::kill(server.busy_worker(), SIGKILL), 0);
     const auto result = pending.get();
     EXPECT_TRUE(result || result.error().code == ErrorCode::kWorkerCrashed) << to_string(result.error());
