@@ -1,5 +1,6 @@
 #include "tests/integration/on_terminal.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <pty.h>
@@ -22,6 +23,7 @@ OnTerminal::OnTerminal(const Server& server, const std::vector<std::string>& arg
   argv.push_back(nullptr);
   const winsize size{.ws_row = 20, .ws_col = 100, .ws_xpixel = 0, .ws_ypixel = 0};
   pid_ = ::forkpty(&terminal_, nullptr, nullptr, &size);
+  if (pid_ > 0) (void)::fcntl(terminal_, F_SETFD, FD_CLOEXEC);  // a quernd that is started later would hold it, too
   if (pid_ != 0) return;
   ::setenv("TERM", term, 1);
   ::execv(argv[0], argv.data());

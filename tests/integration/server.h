@@ -62,6 +62,7 @@ class Server {
   void signal(int number) const;
   // Waits for the end; the exit code, or 128 + signal.
   int wait();
+  // Once more, after wait().
   void start();
   // For a test that leaves behind what would be a leak elsewhere.
   void skip_leak_check(std::string_view why);
