@@ -296,16 +296,18 @@ TEST_F(Batch, InterruptedLeavesOnlyWholeOutputs) {
 }
 
 TEST_F(Batch, InterruptedTwiceDoesNotWaitAndLeavesNothingEither) {
-  const Server server("[pools.debug]\nmodules = ['debug']\nworkers = 2\ncancel_grace_ms = 1500\n");
+  const Server server("[pools.debug]\nmodules = ['debug']\nworkers = 1\ncancel_grace_ms = 60000\n");
   write_texts(4);
   OnTerminal terminal(server, slow_words(60'000));
   EXPECT_TRUE(terminal.shows(path("in/0.txt") + "  ")) << "a line for each job that runs";
-  (void)server.busy_worker();
+  const pid_t worker = server.busy_worker();
   terminal.signal(SIGINT);
+  EXPECT_TRUE(eventually([&] { return server.is_stopping_a_job(); })) << "or both signals are one";
   terminal.forget();
   EXPECT_TRUE(terminal.shows("\x1b[K"));
   terminal.signal(SIGINT);
   EXPECT_EQ(terminal.exit_code(), 8);
+  ::kill(worker, SIGKILL);  // who waits for the end of its grace?
   EXPECT_THAT(files("out"), IsEmpty());
 }
 

@@ -189,6 +189,11 @@ pid_t Server::only_worker() const {
   return pid;
 }
 
+bool Server::is_stopping_a_job() const {
+  const auto jobs = operate(wire::AdminOp::kJobs, "");
+  return jobs && jobs->find("\"stopping\":") != std::string::npos;
+}
+
 std::uint64_t Server::deaths(std::string_view cause) const {
   const boost::json::object counts = pool().at("deaths").as_object();
   const auto* count = counts.if_contains(cause);

@@ -56,6 +56,8 @@ class Server {
   [[nodiscard]] pid_t busy_worker() const;
   // The pid of the worker of a server that has one. Throws when there is none.
   [[nodiscard]] pid_t only_worker() const;
+  // Whether it has asked a job to stop that has not ended yet.
+  [[nodiscard]] bool is_stopping_a_job() const;
   [[nodiscard]] std::uint64_t deaths(std::string_view cause) const;
 
   // Throws when it does not run.
