@@ -4,7 +4,9 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <chrono>
 
+#include "client/cli/job_progress.h"
 #include "tests/integration/on_terminal.h"
 #include "tests/integration/server.h"
 
@@ -34,14 +36,19 @@ TEST(Progress, OfALongJobIsABarThatLeavesNoTrace) {
 
 TEST(Progress, OfAFastJobIsNotShown) {
   const Server server;
-  OnTerminal terminal(server, {"run", "debug.progress", "--steps", "1", "--ms", "0"});
-  EXPECT_EQ(terminal.exit_code(), 0);
-  EXPECT_EQ(terminal.seen(), "done\r\n");
+  for (int run = 0; run < 10; ++run) {
+    const auto began = std::chrono::steady_clock::now();
+    OnTerminal terminal(server, {"run", "debug.progress", "--steps", "1", "--ms", "0"});
+    EXPECT_EQ(terminal.exit_code(), 0);
+    if (terminal.seen() == "done\r\n") return;
+    ASSERT_GE(std::chrono::steady_clock::now() - began, cli::kPatience) << terminal.seen();
+  }
+  FAIL() << "no run was fast";
 }
 
 TEST(Progress, IsErasedBeforeAnErrorIsSaid) {
   const Server server;
-  OnTerminal terminal(server, watched({"--run-timeout-ms", "600"}));
+  OnTerminal terminal(server, watched({"--run-timeout-ms", "2000"}));
   EXPECT_EQ(terminal.exit_code(), 6);
   EXPECT_THAT(terminal.seen(), HasSubstr(std::string(kErased) + "quern: timeout"));
 }
