@@ -8,6 +8,7 @@
 #include <fstream>
 #include <set>
 
+#include "tests/integration/held_job.h"
 #include "tests/integration/server.h"
 
 namespace quern::test {
@@ -53,13 +54,14 @@ TEST(Limits, AnUnwillingJobIsKilledAfterTheGracePeriodAndNotRetried) {
 TEST(Limits, AQueueTimeoutEndsWaiting) {
   const Server server(one_worker());
   client::Client client = server.connect();
-  auto running = client.submit(sleep_job(1500));
+  HeldJob running(client);
   (void)server.busy_worker();
   auto waiting = sleep_job(1);
   waiting.options.queue_timeout_ms = 50;
   const auto failed = client.run(std::move(waiting));
   EXPECT_EQ(failed.error().code, ErrorCode::kTimeout);
   EXPECT_EQ(failed.error().cause.kind, CauseKind::kQueueTimeout);
+  running.let_go();
   EXPECT_TRUE(running.get());
 }
 
@@ -113,8 +115,10 @@ TEST(Cancel, AVanishedClientsJobsAreStopped) {
 TEST(Backpressure, AFullQueueRefusesThoseWhoDoNotWaitAndHoldsTheOthers) {
   const Server server(one_worker("queue_jobs_max = 3\n"));
   client::Client client = server.connect();
+  HeldJob running(client);
+  (void)server.busy_worker();
   std::vector<std::future<Result<client::JobResult>>> answers;
-  for (int i = 0; i < 4; ++i) answers.push_back(client.submit(sleep_job(150)));
+  for (int i = 0; i < 3; ++i) answers.push_back(client.submit(sleep_job(1)));
   ASSERT_TRUE(eventually([&] { return server.pool().at("queued").to_number<int>() == 3; }));
   client::Client other = server.connect();
   auto impatient = sleep_job(1);
@@ -124,6 +128,8 @@ TEST(Backpressure, AFullQueueRefusesThoseWhoDoNotWaitAndHoldsTheOthers) {
   EXPECT_EQ(refused.error().code, ErrorCode::kBusy);
   EXPECT_GT(refused.error().retry_after_ms, 0U);
   for (int i = 0; i < 20; ++i) answers.push_back(other.submit(sleep_job(1)));
+  running.let_go();
+  EXPECT_TRUE(running.get());
   for (auto& answer : answers) {
     const auto result = answer.get();
     EXPECT_TRUE(result) << to_string(result.error());
@@ -133,7 +139,7 @@ TEST(Backpressure, AFullQueueRefusesThoseWhoDoNotWaitAndHoldsTheOthers) {
 TEST(Priority, HigherOnesRunFirst) {
   const Server server(one_worker());
   client::Client client = server.connect();
-  auto first = client.submit(sleep_job(200));
+  HeldJob first(client);
   (void)server.busy_worker();
   std::mutex mutex;
   std::vector<int> order;
@@ -147,9 +153,11 @@ TEST(Priority, HigherOnesRunFirst) {
       --left;
     });
   }
+  EXPECT_TRUE(eventually([&] { return server.pool().at("queued").to_number<int>() == 3; }));
+  first.let_go();
+  EXPECT_TRUE(first.get());
   EXPECT_TRUE(eventually([&] { return left == 0; }));
   EXPECT_EQ(order, (std::vector<int>{9, 5, 1}));
-  (void)first.get();
 }
 
 TEST(Resize, UpAndDownUnderLoadLosesNothing) {
@@ -187,11 +195,13 @@ TEST(Pause, QueuesAndStartsNothingUntilResumed) {
 TEST(Drain, FinishesWhatWasAcceptedAndRefusesTheRest) {
   const Server server(one_worker());
   client::Client client = server.connect();
-  auto running = client.submit(sleep_job(200));
-  auto queued = client.submit(sleep_job(1));
+  HeldJob running(client);
   (void)server.busy_worker();
+  auto queued = client.submit(sleep_job(1));
+  ASSERT_TRUE(eventually([&] { return server.pool().at("queued").to_number<int>() == 1; }));
   ASSERT_TRUE(server.operate(AdminOp::kDrain, "debug"));
   EXPECT_EQ(client.run(job("debug.noop")).error().code, ErrorCode::kUnavailable);
+  running.let_go();
   EXPECT_TRUE(running.get());
   EXPECT_TRUE(queued.get());
 }
@@ -226,12 +236,13 @@ TEST(Restart, ReplacesEveryWorkerUnderLoadAndLosesNothing) {
 TEST(Shutdown, FinishesRunningJobsAndAnswersQueuedOnes) {
   Server server(one_worker());
   client::Client client = server.connect();
-  auto running = client.submit(sleep_job(300));
+  HeldJob running(client);
   (void)server.busy_worker();
   auto queued = client.submit(sleep_job(1));
   ASSERT_TRUE(eventually([&] { return server.pool().at("queued").to_number<int>() == 1; }));
   server.signal(SIGTERM);
   EXPECT_EQ(queued.get().error().code, ErrorCode::kShuttingDown);
+  running.let_go();
   const auto result = running.get();
   EXPECT_TRUE(result) << to_string(result.error());
   EXPECT_EQ(server.wait(), 0);
