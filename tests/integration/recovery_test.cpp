@@ -39,33 +39,59 @@ TEST(WorkerDeath, AKilledWorkersJobIsAnsweredByAFreshOne) {
   EXPECT_THAT(std::string(server.pool().at("last_death").at("cause").as_string()), HasSubstr("SIGSEGV"));
 }
 
+Job large() { return {.kind = "debug.echo", .parts = {Part::copy(std::string(100'000, 'x'))}}; }
+
+// One that is answered, one that kills its worker, and one whose descriptor lies in the socket that dies.
+std::vector<client::PendingJob> submit_three(client::Client& client) {
+  std::vector<client::PendingJob> jobs;
+  jobs.push_back(client.submit(large()));
+  auto crash = job("debug.crash");
+  crash.options.attempts = 1;
+  jobs.push_back(client.submit(std::move(crash)));
+  jobs.push_back(client.submit(large()));
+  return jobs;
+}
+
+// Whether the worker was given all of `jobs`, once all have come to the server.
+bool all_given(const Server& server, int jobs) {
+  int queued = 0;
+  EXPECT_TRUE(eventually([&] {
+    const auto pool = server.pool();
+    queued = pool.at("queued").to_number<int>();
+    return queued + pool.at("running").to_number<int>() == jobs;
+  }));
+  return queued == 0;
+}
+
 TEST(WorkerDeath, WhatItAnsweredBeforeStandsThoughItsSupervisorSeesTheDeathFirst) {
   const Server server("[pools.debug]\nmodules = ['debug']\nworkers = 1\n");
   client::Client client = server.connect();
-  const auto large = [] { return Job{.kind = "debug.echo", .parts = {Part::copy(std::string(100'000, 'x'))}}; };
-  for (int i = 0; i < 50; ++i) ASSERT_TRUE(client.run(large())) << "short jobs: a worker is given several at a time";
   const pid_t worker = server.only_worker();
-  ASSERT_EQ(::kill(worker, SIGSTOP), 0);
-  auto answered = client.submit(large());
-  auto crash = job("debug.crash");
-  crash.options.attempts = 1;
-  auto crashed = client.submit(std::move(crash));
-  auto unread = client.submit(large());  // its descriptor lies in the socket that dies
-  const bool given = eventually([&] {
-    const auto pool = server.pool();
-    return pool.at("queued").to_number<int>() == 0 && pool.at("running").to_number<int>() > 0;
-  });
+  // It is given all three at once if its jobs were short of late, whatever else the machine had to do.
+  std::vector<client::PendingJob> jobs;
+  for (int round = 0; round < 50 && jobs.empty(); ++round) {
+    for (int i = 0; i < 50; ++i) ASSERT_TRUE(client.run(large()));
+    ASSERT_EQ(::kill(worker, SIGSTOP), 0);
+    jobs = submit_three(client);
+    if (all_given(server, 3)) break;
+    jobs[1].cancel();
+    EXPECT_EQ(jobs[1].get().error().code, ErrorCode::kCancelled) << "not begun: the worker lives";
+    ::kill(worker, SIGCONT);
+    EXPECT_TRUE(jobs[0].get() && jobs[2].get());
+    jobs.clear();
+  }
+  ASSERT_EQ(jobs.size(), 3U) << "it is never given three jobs";
   server.signal(SIGSTOP);
   ::kill(worker, SIGCONT);
   const bool died = eventually([&] { return server.zombies() == 1; });
   server.signal(SIGCONT);
-  ASSERT_TRUE(given && died) << given << died;
-  for (auto* each : {&answered, &unread}) {
-    const auto result = each->get();
+  ASSERT_TRUE(died);
+  for (const std::size_t answered : {0U, 2U}) {
+    const auto result = jobs[answered].get();
     ASSERT_TRUE(result) << to_string(result.error());
     EXPECT_EQ(result->info.attempts, 1U);
   }
-  EXPECT_EQ(crashed.get().error().cause, (Cause{CauseKind::kSignaled, SIGSEGV}));
+  EXPECT_EQ(jobs[1].get().error().cause, (Cause{CauseKind::kSignaled, SIGSEGV}));
   EXPECT_EQ(server.deaths("signaled"), 1U);
 }
 
@@ -238,19 +264,15 @@ TEST(Leaks, AThousandJobsAndDeathsLeaveNoDescriptorBehind) {
     client::Client client = server.connect();
     std::vector<std::future<Result<client::JobResult>>> answers;
     for (int i = 0; i < 50; ++i) {
-      answers.push_back(client.submit({.kind = "debug.echo", .parts = {Part::copy(std::string(100'000, 'x'))}}));
+      answers.push_back(client.submit(large()));
       if (i % 10 == 0) answers.push_back(client.submit(job("debug.crash")));
       answers.push_back(client.submit(job("debug.noop")));
     }
     for (auto& answer : answers) (void)answer.get();
   };
+  Operator op(server);
+  const auto settled = [&] { return eventually([&] { return op.at_rest(); }); };
   round();
-  const auto settled = [&] {
-    return eventually([&] {
-      const auto pool = server.pool();
-      return pool.at("workers").as_array().size() == 2 && server.status().at("clients").to_number<int>() == 1;
-    });
-  };
   ASSERT_TRUE(settled());
   const std::size_t before = server.open_fds();
   for (int i = 0; i < 5; ++i) round();
