@@ -188,11 +188,10 @@ TEST(Chaos, LosesNothingAndHealsWithoutQuarantine) { run_chaos("quarantine off",
 TEST(Chaos, LosesNothingAndPutsNobodyInQuarantineForTheHandsOfOthers) { run_chaos("unique contents", true, ""); }
 
 TEST(StoppedWorker, IsKilledWhenItsJobsTimeIsUp) {
-  const Server server(debug_pool("run_timeout_ms = 200\n"));
+  const Server server(debug_pool("run_timeout_ms = 3000\n", kShortGraceMs));
   client::Client client = server.connect();
-  auto answer = client.submit({.kind = "debug.sleep", .params_json = R"({"ms":150})"});
-  const pid_t worker = server.busy_worker();
-  ASSERT_EQ(::kill(worker, SIGSTOP), 0);
+  auto answer = client.submit({.kind = "debug.sleep", .params_json = R"({"ms":20000})"});
+  ASSERT_EQ(::kill(server.busy_worker(), SIGSTOP), 0);
   const auto result = answer.get();
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, ErrorCode::kTimeout);

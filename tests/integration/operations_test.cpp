@@ -32,7 +32,7 @@ TEST(Limits, ARunTimeoutStopsAWillingJobWithoutKillingItsWorker) {
   const Server server;
   client::Client client = server.connect();
   auto late = sleep_job(20'000);
-  late.options.run_timeout_ms = 50;
+  late.options.run_timeout_ms = 300;
   const auto failed = client.run(std::move(late));
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().code, ErrorCode::kTimeout);
@@ -41,10 +41,10 @@ TEST(Limits, ARunTimeoutStopsAWillingJobWithoutKillingItsWorker) {
 }
 
 TEST(Limits, AnUnwillingJobIsKilledAfterTheGracePeriodAndNotRetried) {
-  const Server server;
+  const Server server(debug_pool("", kShortGraceMs));
   client::Client client = server.connect();
   auto stubborn = job("debug.ignore_cancel", R"({"ms":60000})");
-  stubborn.options.run_timeout_ms = 50;
+  stubborn.options.run_timeout_ms = 300;
   const auto failed = client.run(std::move(stubborn));
   EXPECT_EQ(failed.error().cause.kind, CauseKind::kRunTimeout);
   EXPECT_TRUE(eventually([&] { return server.deaths("run_timeout") == 1; }));

@@ -114,8 +114,13 @@ class Operator {
   client::Client client_;
 };
 
-[[nodiscard]] inline std::string debug_pool(std::string_view more = "") {
-  return "[pools.debug]\nmodules = ['debug']\nworkers = 2\ncancel_grace_ms = 200\n" + std::string(more);
+// For a test that waits for a kill at the end of the grace period; for the others, it is long enough for a job to see
+// that it should stop, however seldom its worker has a turn.
+inline constexpr int kShortGraceMs = 200;
+
+[[nodiscard]] inline std::string debug_pool(std::string_view more = "", int cancel_grace_ms = 5000) {
+  return "[pools.debug]\nmodules = ['debug']\nworkers = 2\ncancel_grace_ms = " + std::to_string(cancel_grace_ms) +
+         "\n" + std::string(more);
 }
 
 struct Ended {
