@@ -139,7 +139,7 @@ class Chaos {
         << "before: " << before_ << "\nnow:    " << server_.holdings();
     EXPECT_TRUE(eventually([&] { return server_.children().size() == children_before_; }))
         << children_before_ << " children before, " << server_.children().size() << " now";
-    EXPECT_EQ(server_.zombies(), 0U);
+    EXPECT_TRUE(eventually([&] { return server_.zombies() == 0; })) << server_.zombies();
   }
 
   std::mt19937_64 random_;

@@ -112,7 +112,7 @@ class Answers {
   // The answer to job number `job`, waited for; as it is when none comes.
   Answer wait(std::size_t job) {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, 20s, [&] { return answers_[job].times > 0; });
+    changed_.wait_for(lock, 60s, [&] { return answers_[job].times > 0; });
     return answers_[job];
   }
   std::size_t expect() {
@@ -238,7 +238,8 @@ class OneWorker {
 
  private:
   SameAddresses same_addresses_;
-  Server server_{"[pools.debug]\nmodules = ['debug']\nworkers = 1\n"};
+  // A worker that is stepped is slow; it must not be asked where it is, nor be ended for that.
+  Server server_{"[pools.debug]\nmodules = ['debug']\nworkers = 1\nslow_job_ms = 0\nrun_timeout_ms = 600000\n"};
   Answers answers_;
   client::Client client_{{.socket_path = server_.socket_path(), .name = "test"}};
   Operator operator_{server_};
