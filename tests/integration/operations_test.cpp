@@ -2,11 +2,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <stdlib.h>
 
 #include <atomic>
 #include <boost/json/array.hpp>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <set>
+#include <string>
 
 #include "tests/integration/held_job.h"
 #include "tests/integration/server.h"
@@ -258,18 +262,29 @@ TEST(Shutdown, TheGracePeriodBoundsIt) {
   EXPECT_EQ(server.wait(), 0);
 }
 
-TEST(Configuration, ABadFileIsRefusedWithLineAndExitCodeTwo) {
-  const std::string path = ::testing::TempDir() + "bad.toml";
+class Configuration : public ::testing::Test {
+ protected:
+  Configuration() {
+    std::string pattern = ::testing::TempDir() + "quern-config.XXXXXX";
+    if (::mkdtemp(pattern.data()) == nullptr) std::abort();
+    directory_ = pattern;
+  }
+  ~Configuration() override { std::filesystem::remove_all(directory_); }
+  std::string directory_;
+};
+
+TEST_F(Configuration, ABadFileIsRefusedWithLineAndExitCodeTwo) {
+  const std::string path = directory_ + "/bad.toml";
   std::ofstream(path) << "[pools.a]\nmodules = ['debug']\nworkers = 'two'\n";
   const auto ended = run({QUERND, "--config", path, "--check-config"});
   EXPECT_EQ(ended.exit_code, 2);
   EXPECT_THAT(ended.err, HasSubstr("line 3: pools.a.workers: must be a whole number"));
 }
 
-TEST(Configuration, AModuleThatIsNotThereIsNamed) {
-  const std::string path = ::testing::TempDir() + "nomodule.toml";
+TEST_F(Configuration, AModuleThatIsNotThereIsNamed) {
+  const std::string path = directory_ + "/nomodule.toml";
   std::ofstream(path) << "[pools.a]\nmodules = ['nosuch']\n";
-  const auto ended = run({QUERND, "--config", path, "--runtime-dir", ::testing::TempDir() + "nomodule.run"});
+  const auto ended = run({QUERND, "--config", path, "--runtime-dir", directory_ + "/run"});
   EXPECT_NE(ended.exit_code, 0);
   EXPECT_THAT(ended.err, HasSubstr("nosuch.so"));
 }

@@ -60,6 +60,24 @@ boost::json::object pool_of(const boost::json::object& status, std::string_view 
   return {};
 }
 
+// As far as anybody reads it. SIGPIPE is for this thread alone, and taken here: what the process ignores, the commands
+// that it starts would ignore, too.
+void write_all(int pipe, std::string_view bytes) {
+  sigset_t broken;
+  sigset_t before;
+  ::sigemptyset(&broken);
+  ::sigaddset(&broken, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &broken, &before);
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(pipe, bytes.data(), bytes.size());
+    if (n <= 0) break;
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+  const timespec at_once{};
+  (void)::sigtimedwait(&broken, nullptr, &at_once);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
 int exit_code_of(pid_t pid) {
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
@@ -294,11 +312,7 @@ Ended run(const std::vector<std::string>& command, std::string_view input) {
   };
   auto out_text = std::async(std::launch::async, read_all, out[0]);
   auto err_text = std::async(std::launch::async, read_all, err[0]);
-  for (std::size_t at = 0; at < input.size();) {
-    const ssize_t n = ::write(in[1], input.data() + at, input.size() - at);
-    if (n <= 0) break;
-    at += static_cast<std::size_t>(n);
-  }
+  write_all(in[1], input);
   ::close(in[1]);
   Ended ended;
   ended.exit_code = exit_code_of(pid);
