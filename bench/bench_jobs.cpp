@@ -13,6 +13,7 @@
 #include <condition_variable>
 #include <fstream>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -186,10 +187,10 @@ pid_t worker_of(client::Client& operators, std::string_view pool_name) {
   const auto document = boost::json::parse(operators.admin(wire::AdminOp::kStatus).value());
   for (const auto& pool : document.at("pools").as_array()) {
     const auto& workers = pool.at("workers").as_array();
-    if (pool.at("name").as_string() == pool_name && !workers.empty())
-      return static_cast<pid_t>(workers[0].at("pid").as_int64());
+    if (pool.at("name").as_string() != pool_name || workers.empty()) continue;
+    if (const auto pid = static_cast<pid_t>(workers[0].at("pid").as_int64()); pid > 0) return pid;
   }
-  return -1;
+  throw std::runtime_error("the pool has no worker");  // whose pid is returned is killed, and kill(-1) would kill all
 }
 
 // From the kill of a pool's only worker to the answer of the next job.

@@ -157,11 +157,11 @@ std::uint64_t total(const std::map<std::string, std::uint64_t>& counts) {
 
 class Scene {
  public:
-  explicit Scene(unsigned hostile_workers = 2)
+  explicit Scene(unsigned hostile_workers = 2, unsigned run_timeout_ms = 200)
       : server_(fmt::format("[pools.hostile]\nmodules = ['{}']\nworkers = {}\nattempts = 1\nquarantine_deaths = 0\n"
-                            "run_timeout_ms = 200\ncancel_grace_ms = 50\n"
+                            "run_timeout_ms = {}\ncancel_grace_ms = 50\n"
                             "[pools.debug]\nmodules = ['debug']\nworkers = 1\n",
-                            HOSTILE_MODULE, hostile_workers)) {
+                            HOSTILE_MODULE, hostile_workers, run_timeout_ms)) {
     EXPECT_TRUE(client_.ping());  // connected from now on
   }
 
@@ -303,7 +303,7 @@ TEST(HostileWorker, ThatClosesItsSocketHoldsUpNoJob) {
 
 TEST(HostileWorker, ThatHandsBackAFileThatHangsHoldsUpNobodyElse) {
   if (!HangingFile::possible()) GTEST_SKIP() << "needs root and FUSE";
-  Scene scene(1);
+  Scene scene(1, 5'000);  // its end is its own doing
   Operator op(scene.server());
   HangingFile file;
   RawClient client(scene.server());
@@ -330,7 +330,7 @@ TEST(HostileWorker, ThatHandsBackAFileThatHangsHoldsUpNobodyElse) {
 }
 
 TEST(HostileWorker, ThatAnswersWhatItHasNotReceivedIsEnded) {
-  Scene scene(1);
+  Scene scene(1, 5'000);  // its end is its own doing
   auto usurper = scene.client().submit(attack("usurp", 1));
   std::vector<std::future<Result<client::JobResult>>> answers;
   for (std::size_t i = 0; i < 1000; ++i) answers.push_back(scene.client().submit(large(i)));

@@ -57,6 +57,7 @@ std::uint64_t seed() {
 std::string why_not() {
   if (kSanitized) return "a sanitizer's instructions are not the worker's";
   const pid_t child = ::fork();
+  if (child < 0) return "no process can be made";
   if (child == 0) {
     for (;;) ::pause();
   }
@@ -111,7 +112,7 @@ class Answers {
   // The answer to job number `job`, waited for; as it is when none comes.
   Answer wait(std::size_t job) {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, 20s, [&] { return answers_[job].times > 0; });
+    changed_.wait_for(lock, 60s, [&] { return answers_[job].times > 0; });
     return answers_[job];
   }
   std::size_t expect() {
@@ -192,7 +193,8 @@ class OneWorker {
     return workers[0].at("pid").to_number<pid_t>();
   }
 
-  // An idle worker other than `gone`, with nothing of `gone` left behind. -1 when it does not come to that.
+  // An idle worker other than `gone`, with nothing of `gone` left behind. Throws when it does not come to that: what is
+  // returned is killed, and kill(-1) would end every process there is.
   [[nodiscard]] pid_t settled_without(pid_t gone) {
     pid_t worker = -1;
     Holdings now;
@@ -205,15 +207,16 @@ class OneWorker {
     EXPECT_TRUE(settled) << "worker " << worker << ", before " << gone << "\nheld before: " << before_
                          << "\nholds now:   " << now << "\n"
                          << boost::json::serialize(operator_.pool());
-    return settled ? worker : -1;
+    if (!settled) throw std::runtime_error("the pool does not settle");
+    return worker;
   }
 
   // As above, and it has run no job, or one, so that each way through a job is the same way.
   [[nodiscard]] pid_t worker_with(JobsDone wanted, pid_t gone) {
     pid_t worker = settled_without(gone);
-    if (worker > 0 && wanted == JobsDone::kOne && jobs_done_ == 0) {
+    if (wanted == JobsDone::kOne && jobs_done_ == 0) {
       (void)run();
-    } else if (worker > 0 && wanted == JobsDone::kNone && jobs_done_ > 0) {
+    } else if (wanted == JobsDone::kNone && jobs_done_ > 0) {
       ::kill(worker, SIGKILL);
       worker = settled_without(worker);
     }
@@ -235,7 +238,8 @@ class OneWorker {
 
  private:
   SameAddresses same_addresses_;
-  Server server_{"[pools.debug]\nmodules = ['debug']\nworkers = 1\n"};
+  // A worker that is stepped is slow; it must not be asked where it is, nor be ended for that.
+  Server server_{"[pools.debug]\nmodules = ['debug']\nworkers = 1\nslow_job_ms = 0\nrun_timeout_ms = 600000\n"};
   Answers answers_;
   client::Client client_{{.socket_path = server_.socket_path(), .name = "test"}};
   Operator operator_{server_};
@@ -345,7 +349,6 @@ void kill_worker_at_any_instruction(JobsDone jobs_done, std::size_t sample_size,
   for (const std::size_t k : kill_points(steps, interesting, sample_size)) {
     SCOPED_TRACE(fmt::format("killed after {} of {} steps", k, steps));
     worker = pool.worker_with(jobs_done, worker);
-    ASSERT_GT(worker, 0);
     auto tracee = stop_asleep(worker, SYS_futex, processor);
     const ChannelView channel(tracee);
     const std::uint64_t position = channel.next_position();
@@ -363,7 +366,7 @@ void kill_worker_at_any_instruction(JobsDone jobs_done, std::size_t sample_size,
     const bool begun = words.descriptor == ipc::slot_word(position, ipc::SlotState::kTaken);
     EXPECT_EQ(answer.attempts, begun && words.completion_tail == position ? 2U : 1U);
   }
-  ASSERT_GT(pool.settled_without(worker), 0);
+  (void)pool.settled_without(worker);
   EXPECT_LE(strayed, 1 + steps / 100) << "a worker seldom takes another way";
   pool.report(who, killed, steps + 1);
 }
@@ -406,7 +409,6 @@ TEST(SingleStep, ATemplateKilledAtAnyInstructionOfABirthIsReplacedAndLeavesNoPro
   for (const std::size_t k : kill_points(steps, interesting, 100)) {
     SCOPED_TRACE(fmt::format("killed after {} of {} steps", k, steps));
     worker = pool.worker_with(JobsDone::kOne, worker);
-    ASSERT_GT(worker, 0);
     const pid_t template_pid = pool.server().template_pid();
     ASSERT_GT(template_pid, 0);
     auto tracee = stop_asleep(template_pid, SYS_recvmsg, processor);
@@ -426,9 +428,8 @@ TEST(SingleStep, ATemplateKilledAtAnyInstructionOfABirthIsReplacedAndLeavesNoPro
     })) << "a template and a worker, and nobody else";
   }
   worker = pool.settled_without(worker);
-  ASSERT_GT(worker, 0);
   ::kill(worker, SIGKILL);  // a worker born to a dead template is reaped with the next one that dies
-  ASSERT_GT(pool.settled_without(worker), 0);
+  (void)pool.settled_without(worker);
   EXPECT_EQ(pool.server().zombies(), 0U);
   EXPECT_LE(strayed, 1 + steps / 100) << "a template seldom takes another way";
   pool.report("template", killed, steps + 1);

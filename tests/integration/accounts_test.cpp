@@ -257,7 +257,7 @@ const std::map<std::string, Way>& ways() {
          const auto attached = client.receive();
          ASSERT_EQ(attached.type, wire::FrameType::kAttached);
          const std::uint64_t id = wire::decode_attached(ipc::as_bytes(attached.body))->id;
-         client.send(submit_frame(1, "debug.wait", {}, 0, {.shared_buffers = {id}}, R"({"expected":0})"));
+         client.send(submit_frame(1, "debug.wait", {}, 0, {.shared_buffers = {id}}, R"({"ms":60000})"));
          wait_for_running(op);
          EXPECT_EQ(held(op).buffer_bytes, 8192U);
        }},

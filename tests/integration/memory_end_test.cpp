@@ -82,7 +82,7 @@ TEST(Memory, AWorkerThatDiesWaitingLeavesTheLine) {
 TEST(Memory, WaitingForItDoesNotCountAsRunning) {
   const Server server(memory_pool("run_timeout_ms = 600000\nslow_job_ms = 400\n"));
   client::Client client = server.connect();
-  auto holder = client.submit(reserve(kMost, 1'500));
+  auto holder = client.submit(reserve(kMost, 3'000));
   ASSERT_TRUE(comes_to_hold(server, kMost, 0));
   auto waiting = reserve(kMost, 20);
   waiting.options.run_timeout_ms = 500;
@@ -97,7 +97,7 @@ TEST(Memory, WaitingForItDoesNotCountAsRunning) {
 TEST(Memory, ARunTimeoutStillHoldsAfterTheWait) {
   const Server server(memory_pool());
   client::Client client = server.connect();
-  auto holder = client.submit(reserve(kMost, 600));
+  auto holder = client.submit(reserve(kMost, 2'000));
   ASSERT_TRUE(comes_to_hold(server, kMost, 0));
   auto waiting = reserve(kMost, kForLong);
   waiting.options.run_timeout_ms = 200;
@@ -172,7 +172,8 @@ TEST(Memory, OfWorkersThatLeaveGoesToTheNext) {
   const Server server(memory_pool());
   client::Client client = server.connect();
   ASSERT_TRUE(server.operate(wire::AdminOp::kResize, "debug", 6));
-  ASSERT_TRUE(eventually([&] { return server.pool().at("workers").as_array().size() == 6; }));
+  Operator op(server);
+  ASSERT_TRUE(eventually([&] { return op.at_rest(); })) << "one that starts has no share yet";
   auto holder = client.submit(reserve(100 * kMiB, kForLong));
   ASSERT_TRUE(comes_to_hold(server, 100 * kMiB, 0));
   auto waiting = client.submit(reserve(100 * kMiB, 0));  // twice 100, and 16 for each of the four others: 264
@@ -223,7 +224,7 @@ TEST(Memory, AResizeAndARestartLoseNoJobThatWaits) {
 TEST(Memory, AServerThatStopsDoesNotWaitForThoseWhoWait) {
   Server server(memory_pool());
   client::Client client = server.connect();
-  auto holder = client.submit(reserve(kMost, 500));
+  auto holder = client.submit(reserve(kMost, 3'000));
   ASSERT_TRUE(comes_to_hold(server, kMost, 0));
   // the second would fit beside the holder, once the first has left the line
   auto waiting = client.submit(reserve(kMost));

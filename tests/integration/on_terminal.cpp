@@ -1,5 +1,6 @@
 #include "tests/integration/on_terminal.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <pty.h>
@@ -8,6 +9,8 @@
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <stdexcept>
 
 namespace quern::test {
 
@@ -20,6 +23,7 @@ OnTerminal::OnTerminal(const Server& server, const std::vector<std::string>& arg
   argv.push_back(nullptr);
   const winsize size{.ws_row = 20, .ws_col = 100, .ws_xpixel = 0, .ws_ypixel = 0};
   pid_ = ::forkpty(&terminal_, nullptr, nullptr, &size);
+  if (pid_ > 0) (void)::fcntl(terminal_, F_SETFD, FD_CLOEXEC);  // a quernd that is started later would hold it, too
   if (pid_ != 0) return;
   ::setenv("TERM", term, 1);
   ::execv(argv[0], argv.data());
@@ -56,7 +60,10 @@ void OnTerminal::resize(unsigned short rows, unsigned short columns) const {
   EXPECT_EQ(::ioctl(terminal_, TIOCSWINSZ, &size), 0);
 }
 
-void OnTerminal::signal(int number) const { ::kill(pid_, number); }
+void OnTerminal::signal(int number) const {
+  if (pid_ <= 0) throw std::logic_error("there is no command on the terminal");
+  ::kill(pid_, number);
+}
 
 int OnTerminal::exit_code() {
   int status = -1;

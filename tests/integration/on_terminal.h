@@ -26,6 +26,7 @@ class OnTerminal {
   void forget() { seen_.clear(); }
   void type(char key) const;
   void resize(unsigned short rows, unsigned short columns) const;
+  // Throws after its end.
   void signal(int number) const;
   // Waits for its end, and reads what it wrote until then.
   int exit_code();

@@ -2,12 +2,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <stdlib.h>
 
 #include <atomic>
 #include <boost/json/array.hpp>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <set>
+#include <string>
 
+#include "tests/integration/held_job.h"
 #include "tests/integration/server.h"
 
 namespace quern::test {
@@ -31,7 +36,7 @@ TEST(Limits, ARunTimeoutStopsAWillingJobWithoutKillingItsWorker) {
   const Server server;
   client::Client client = server.connect();
   auto late = sleep_job(20'000);
-  late.options.run_timeout_ms = 50;
+  late.options.run_timeout_ms = 300;
   const auto failed = client.run(std::move(late));
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().code, ErrorCode::kTimeout);
@@ -40,10 +45,10 @@ TEST(Limits, ARunTimeoutStopsAWillingJobWithoutKillingItsWorker) {
 }
 
 TEST(Limits, AnUnwillingJobIsKilledAfterTheGracePeriodAndNotRetried) {
-  const Server server;
+  const Server server(debug_pool("", kShortGraceMs));
   client::Client client = server.connect();
   auto stubborn = job("debug.ignore_cancel", R"({"ms":60000})");
-  stubborn.options.run_timeout_ms = 50;
+  stubborn.options.run_timeout_ms = 300;
   const auto failed = client.run(std::move(stubborn));
   EXPECT_EQ(failed.error().cause.kind, CauseKind::kRunTimeout);
   EXPECT_TRUE(eventually([&] { return server.deaths("run_timeout") == 1; }));
@@ -53,13 +58,14 @@ TEST(Limits, AnUnwillingJobIsKilledAfterTheGracePeriodAndNotRetried) {
 TEST(Limits, AQueueTimeoutEndsWaiting) {
   const Server server(one_worker());
   client::Client client = server.connect();
-  auto running = client.submit(sleep_job(1500));
+  HeldJob running(client);
   (void)server.busy_worker();
   auto waiting = sleep_job(1);
   waiting.options.queue_timeout_ms = 50;
   const auto failed = client.run(std::move(waiting));
   EXPECT_EQ(failed.error().code, ErrorCode::kTimeout);
   EXPECT_EQ(failed.error().cause.kind, CauseKind::kQueueTimeout);
+  running.let_go();
   EXPECT_TRUE(running.get());
 }
 
@@ -113,8 +119,10 @@ TEST(Cancel, AVanishedClientsJobsAreStopped) {
 TEST(Backpressure, AFullQueueRefusesThoseWhoDoNotWaitAndHoldsTheOthers) {
   const Server server(one_worker("queue_jobs_max = 3\n"));
   client::Client client = server.connect();
+  HeldJob running(client);
+  (void)server.busy_worker();
   std::vector<std::future<Result<client::JobResult>>> answers;
-  for (int i = 0; i < 4; ++i) answers.push_back(client.submit(sleep_job(150)));
+  for (int i = 0; i < 3; ++i) answers.push_back(client.submit(sleep_job(1)));
   ASSERT_TRUE(eventually([&] { return server.pool().at("queued").to_number<int>() == 3; }));
   client::Client other = server.connect();
   auto impatient = sleep_job(1);
@@ -124,6 +132,8 @@ TEST(Backpressure, AFullQueueRefusesThoseWhoDoNotWaitAndHoldsTheOthers) {
   EXPECT_EQ(refused.error().code, ErrorCode::kBusy);
   EXPECT_GT(refused.error().retry_after_ms, 0U);
   for (int i = 0; i < 20; ++i) answers.push_back(other.submit(sleep_job(1)));
+  running.let_go();
+  EXPECT_TRUE(running.get());
   for (auto& answer : answers) {
     const auto result = answer.get();
     EXPECT_TRUE(result) << to_string(result.error());
@@ -133,7 +143,7 @@ TEST(Backpressure, AFullQueueRefusesThoseWhoDoNotWaitAndHoldsTheOthers) {
 TEST(Priority, HigherOnesRunFirst) {
   const Server server(one_worker());
   client::Client client = server.connect();
-  auto first = client.submit(sleep_job(200));
+  HeldJob first(client);
   (void)server.busy_worker();
   std::mutex mutex;
   std::vector<int> order;
@@ -147,9 +157,11 @@ TEST(Priority, HigherOnesRunFirst) {
       --left;
     });
   }
+  EXPECT_TRUE(eventually([&] { return server.pool().at("queued").to_number<int>() == 3; }));
+  first.let_go();
+  EXPECT_TRUE(first.get());
   EXPECT_TRUE(eventually([&] { return left == 0; }));
   EXPECT_EQ(order, (std::vector<int>{9, 5, 1}));
-  (void)first.get();
 }
 
 TEST(Resize, UpAndDownUnderLoadLosesNothing) {
@@ -187,11 +199,13 @@ TEST(Pause, QueuesAndStartsNothingUntilResumed) {
 TEST(Drain, FinishesWhatWasAcceptedAndRefusesTheRest) {
   const Server server(one_worker());
   client::Client client = server.connect();
-  auto running = client.submit(sleep_job(200));
-  auto queued = client.submit(sleep_job(1));
+  HeldJob running(client);
   (void)server.busy_worker();
+  auto queued = client.submit(sleep_job(1));
+  ASSERT_TRUE(eventually([&] { return server.pool().at("queued").to_number<int>() == 1; }));
   ASSERT_TRUE(server.operate(AdminOp::kDrain, "debug"));
   EXPECT_EQ(client.run(job("debug.noop")).error().code, ErrorCode::kUnavailable);
+  running.let_go();
   EXPECT_TRUE(running.get());
   EXPECT_TRUE(queued.get());
 }
@@ -226,12 +240,13 @@ TEST(Restart, ReplacesEveryWorkerUnderLoadAndLosesNothing) {
 TEST(Shutdown, FinishesRunningJobsAndAnswersQueuedOnes) {
   Server server(one_worker());
   client::Client client = server.connect();
-  auto running = client.submit(sleep_job(300));
+  HeldJob running(client);
   (void)server.busy_worker();
   auto queued = client.submit(sleep_job(1));
   ASSERT_TRUE(eventually([&] { return server.pool().at("queued").to_number<int>() == 1; }));
   server.signal(SIGTERM);
   EXPECT_EQ(queued.get().error().code, ErrorCode::kShuttingDown);
+  running.let_go();
   const auto result = running.get();
   EXPECT_TRUE(result) << to_string(result.error());
   EXPECT_EQ(server.wait(), 0);
@@ -247,18 +262,29 @@ TEST(Shutdown, TheGracePeriodBoundsIt) {
   EXPECT_EQ(server.wait(), 0);
 }
 
-TEST(Configuration, ABadFileIsRefusedWithLineAndExitCodeTwo) {
-  const std::string path = ::testing::TempDir() + "bad.toml";
+class Configuration : public ::testing::Test {
+ protected:
+  Configuration() {
+    std::string pattern = ::testing::TempDir() + "quern-config.XXXXXX";
+    if (::mkdtemp(pattern.data()) == nullptr) std::abort();
+    directory_ = pattern;
+  }
+  ~Configuration() override { std::filesystem::remove_all(directory_); }
+  std::string directory_;
+};
+
+TEST_F(Configuration, ABadFileIsRefusedWithLineAndExitCodeTwo) {
+  const std::string path = directory_ + "/bad.toml";
   std::ofstream(path) << "[pools.a]\nmodules = ['debug']\nworkers = 'two'\n";
   const auto ended = run({QUERND, "--config", path, "--check-config"});
   EXPECT_EQ(ended.exit_code, 2);
   EXPECT_THAT(ended.err, HasSubstr("line 3: pools.a.workers: must be a whole number"));
 }
 
-TEST(Configuration, AModuleThatIsNotThereIsNamed) {
-  const std::string path = ::testing::TempDir() + "nomodule.toml";
+TEST_F(Configuration, AModuleThatIsNotThereIsNamed) {
+  const std::string path = directory_ + "/nomodule.toml";
   std::ofstream(path) << "[pools.a]\nmodules = ['nosuch']\n";
-  const auto ended = run({QUERND, "--config", path, "--runtime-dir", ::testing::TempDir() + "nomodule.run"});
+  const auto ended = run({QUERND, "--config", path, "--runtime-dir", directory_ + "/run"});
   EXPECT_NE(ended.exit_code, 0);
   EXPECT_THAT(ended.err, HasSubstr("nosuch.so"));
 }

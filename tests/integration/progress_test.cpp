@@ -4,7 +4,9 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <chrono>
 
+#include "client/cli/job_progress.h"
 #include "tests/integration/on_terminal.h"
 #include "tests/integration/server.h"
 
@@ -34,29 +36,36 @@ TEST(Progress, OfALongJobIsABarThatLeavesNoTrace) {
 
 TEST(Progress, OfAFastJobIsNotShown) {
   const Server server;
-  OnTerminal terminal(server, {"run", "debug.progress", "--steps", "1", "--ms", "0"});
-  EXPECT_EQ(terminal.exit_code(), 0);
-  EXPECT_EQ(terminal.seen(), "done\r\n");
+  for (int run = 0; run < 10; ++run) {
+    const auto began = std::chrono::steady_clock::now();
+    OnTerminal terminal(server, {"run", "debug.progress", "--steps", "1", "--ms", "0"});
+    EXPECT_EQ(terminal.exit_code(), 0);
+    if (terminal.seen() == "done\r\n") return;
+    ASSERT_GE(std::chrono::steady_clock::now() - began, cli::kPatience) << terminal.seen();
+  }
+  FAIL() << "no run was fast";
 }
 
 TEST(Progress, IsErasedBeforeAnErrorIsSaid) {
   const Server server;
-  OnTerminal terminal(server, watched({"--run-timeout-ms", "600"}));
+  OnTerminal terminal(server, watched({"--run-timeout-ms", "2000"}));
   EXPECT_EQ(terminal.exit_code(), 6);
   EXPECT_THAT(terminal.seen(), HasSubstr(std::string(kErased) + "quern: timeout"));
 }
 
 TEST(Progress, IsErasedWhenASecondSignalEndsTheWait) {
-  const Server server("[pools.debug]\nmodules = ['debug']\nworkers = 1\ncancel_grace_ms = 1500\n");
+  const Server server("[pools.debug]\nmodules = ['debug']\nworkers = 1\ncancel_grace_ms = 60000\n");
   OnTerminal terminal(server, {"run", "debug.ignore_cancel", "--ms", "60000"});
   EXPECT_TRUE(terminal.shows("\x1b[K")) << "it tells no progress, but time passes";
-  (void)server.busy_worker();
+  const pid_t worker = server.busy_worker();
   terminal.signal(SIGINT);
+  EXPECT_TRUE(eventually([&] { return server.is_stopping_a_job(); })) << "or both signals are one";
   terminal.forget();
   EXPECT_TRUE(terminal.shows("\x1b[K"));
   terminal.signal(SIGINT);
   EXPECT_EQ(terminal.exit_code(), 8);
   EXPECT_THAT(terminal.seen(), EndsWith(kErased));
+  ::kill(worker, SIGKILL);  // who waits for the end of its grace?
 }
 
 TEST(Progress, FollowsTheWidthOfTheWindow) {

@@ -25,7 +25,7 @@ class RawClient {
     server.socket_path().copy(address.sun_path, sizeof address.sun_path - 1);
     if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
       ADD_FAILURE() << "connect";
-    const timeval patience{.tv_sec = 10, .tv_usec = 0};
+    const timeval patience{.tv_sec = 30, .tv_usec = 0};
     ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   }
   // Whether the server took all of it.

@@ -15,6 +15,7 @@
 #include <fstream>
 #include <future>
 #include <sstream>
+#include <stdexcept>
 #include <thread>
 
 #include "client/cli/ping.h"
@@ -59,6 +60,24 @@ boost::json::object pool_of(const boost::json::object& status, std::string_view 
   return {};
 }
 
+// As far as anybody reads it. SIGPIPE is for this thread alone, and taken here: what the process ignores, the commands
+// that it starts would ignore, too.
+void write_all(int pipe, std::string_view bytes) {
+  sigset_t broken;
+  sigset_t before;
+  ::sigemptyset(&broken);
+  ::sigaddset(&broken, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &broken, &before);
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(pipe, bytes.data(), bytes.size());
+    if (n <= 0) break;
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+  const timespec at_once{};
+  (void)::sigtimedwait(&broken, nullptr, &at_once);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
 int exit_code_of(pid_t pid) {
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
@@ -92,7 +111,8 @@ void Server::start() {
   pid_ = spawn({QUERND, "--config", config_path_, "--runtime-dir", directory_}, null.get(), log.get(), log.get());
   const auto up = cli::ping(socket_path(), 30s);
   EXPECT_TRUE(up) << to_string(up.error()) << "\n" << this->log();
-  if (up) leak_check_ = std::make_unique<LeakCheck>(*this);
+  // what the first one held is what every one after it must hold: clients of a second start may connect any moment
+  if (up && !leak_check_) leak_check_ = std::make_unique<LeakCheck>(*this);
 }
 
 void Server::skip_leak_check(std::string_view why) {
@@ -165,7 +185,7 @@ std::size_t Operator::release_quarantine() {
 
 pid_t Server::busy_worker() const {
   pid_t pid = -1;
-  EXPECT_TRUE(eventually([&] {
+  const bool begun = eventually([&] {
     const boost::json::object document = status();
     for (const auto& pool : document.at("pools").as_array()) {
       for (const auto& worker : pool.at("workers").as_array()) {
@@ -174,8 +194,22 @@ pid_t Server::busy_worker() const {
       }
     }
     return pid > 0;
-  }));
+  });
+  if (!begun) throw std::runtime_error("no worker has begun a job");
   return pid;
+}
+
+pid_t Server::only_worker() const {
+  const boost::json::object only = pool();
+  const auto& workers = only.at("workers").as_array();
+  const pid_t pid = workers.size() == 1 ? workers[0].at("pid").to_number<pid_t>() : -1;
+  if (pid <= 0) throw std::runtime_error("there is no worker, or more than one");
+  return pid;
+}
+
+bool Server::is_stopping_a_job() const {
+  const auto jobs = operate(wire::AdminOp::kJobs, "");
+  return jobs && jobs->find("\"stopping\":") != std::string::npos;
 }
 
 std::uint64_t Server::deaths(std::string_view cause) const {
@@ -184,7 +218,10 @@ std::uint64_t Server::deaths(std::string_view cause) const {
   return count == nullptr ? 0 : count->to_number<std::uint64_t>();
 }
 
-void Server::signal(int number) const { ::kill(pid_, number); }
+void Server::signal(int number) const {
+  if (pid_ <= 0) throw std::logic_error("quernd does not run");
+  ::kill(pid_, number);
+}
 
 int Server::wait() { return exit_code_of(std::exchange(pid_, -1)); }
 
@@ -275,11 +312,7 @@ Ended run(const std::vector<std::string>& command, std::string_view input) {
   };
   auto out_text = std::async(std::launch::async, read_all, out[0]);
   auto err_text = std::async(std::launch::async, read_all, err[0]);
-  for (std::size_t at = 0; at < input.size();) {
-    const ssize_t n = ::write(in[1], input.data() + at, input.size() - at);
-    if (n <= 0) break;
-    at += static_cast<std::size_t>(n);
-  }
+  write_all(in[1], input);
   ::close(in[1]);
   Ended ended;
   ended.exit_code = exit_code_of(pid);

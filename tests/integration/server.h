@@ -23,8 +23,9 @@ namespace quern::test {
 
 using namespace std::chrono_literals;
 
-// Polls `condition` until it is true; false when `limit` passes first.
-bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit = 10s);
+// Polls `condition` until it is true; false when `limit` passes first. The limit is what nothing takes that works,
+// on a machine however slow.
+bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit = 30s);
 
 // What a quernd holds of the kernel's: a leak of a worker's channel, socket or eventfd shows here.
 struct Holdings {
@@ -51,13 +52,19 @@ class Server {
   [[nodiscard]] boost::json::object pool(std::string_view name = {}) const;
   [[nodiscard]] Result<std::string> operate(wire::AdminOp op, std::string_view pool, std::uint64_t value = 0) const;
   // The pid of a worker that has begun a job, waited for. One that was only given it would be spared: the job is taken
-  // back from it.
+  // back from it. Throws when none begins: kill(-1) would end every process there is.
   [[nodiscard]] pid_t busy_worker() const;
+  // The pid of the worker of a server that has one. Throws when there is none.
+  [[nodiscard]] pid_t only_worker() const;
+  // Whether it has asked a job to stop that has not ended yet.
+  [[nodiscard]] bool is_stopping_a_job() const;
   [[nodiscard]] std::uint64_t deaths(std::string_view cause) const;
 
+  // Throws when it does not run.
   void signal(int number) const;
   // Waits for the end; the exit code, or 128 + signal.
   int wait();
+  // Once more, after wait().
   void start();
   // For a test that leaves behind what would be a leak elsewhere.
   void skip_leak_check(std::string_view why);
@@ -107,8 +114,13 @@ class Operator {
   client::Client client_;
 };
 
-[[nodiscard]] inline std::string debug_pool(std::string_view more = "") {
-  return "[pools.debug]\nmodules = ['debug']\nworkers = 2\ncancel_grace_ms = 200\n" + std::string(more);
+// For a test that waits for a kill at the end of the grace period; for the others, it is long enough for a job to see
+// that it should stop, however seldom its worker has a turn.
+inline constexpr int kShortGraceMs = 200;
+
+[[nodiscard]] inline std::string debug_pool(std::string_view more = "", int cancel_grace_ms = 5000) {
+  return "[pools.debug]\nmodules = ['debug']\nworkers = 2\ncancel_grace_ms = " + std::to_string(cancel_grace_ms) +
+         "\n" + std::string(more);
 }
 
 struct Ended {

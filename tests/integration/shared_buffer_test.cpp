@@ -54,7 +54,7 @@ TEST(SharedBuffers, AJobAddsAndItsClientIsWoken) {
   client::Client client = server.connect();
   const SharedBuffer buffer = create(client, 64);
   const auto words = buffer.as<std::uint32_t>();
-  auto waiting = std::async(std::launch::async, [&] { return words.wait(3, 0, 10s); });
+  auto waiting = std::async(std::launch::async, [&] { return words.wait(3, 0, 30s); });
   const auto added = client.run(on(buffer, "shared.add", R"({"index":3,"add":5})"));
   ASSERT_TRUE(added) << to_string(added.error());
   EXPECT_EQ(added->parts[0].text(), "0\n");
@@ -122,7 +122,7 @@ TEST(SharedBuffers, ClientAndWorkerPlayPingPong) {
   for (std::uint32_t round = 1; round <= kRounds; ++round) {
     words[0].store(round);
     words.notify_one(0);
-    ASSERT_EQ(words.wait(1, round - 1, 10s), WaitResult::kChanged);
+    ASSERT_EQ(words.wait(1, round - 1, 30s), WaitResult::kChanged);
     ASSERT_EQ(words[1].load(), round);
   }
   EXPECT_TRUE(player.get());
@@ -216,6 +216,7 @@ TEST(SharedBuffers, OfOtherUsersCantBeAttached) {
   int go[2];
   ASSERT_EQ(::pipe2(go, O_CLOEXEC), 0);
   const pid_t child = ::fork();  // before this process has threads
+  ASSERT_GE(child, 0);
   if (child == 0) {
     char byte = 0;
     ::_exit(::read(go[0], &byte, 1) == 1 ? attach_as_a_stranger(server.socket_path()) : 14);
@@ -290,7 +291,7 @@ TEST(SharedBuffers, AWorkerKilledBetweenAddAndNotifyDelaysNobodyForLong) {
   const auto died = client.run(on(buffer, "debug.add_and_die"));
   ASSERT_FALSE(died);
   EXPECT_EQ(died.error().code, ErrorCode::kWorkerCrashed);
-  ASSERT_EQ(waiting.wait_for(10s), std::future_status::ready) << "nobody has notified it";
+  ASSERT_EQ(waiting.wait_for(30s), std::future_status::ready) << "nobody has notified it";
   EXPECT_EQ(waiting.get(), WaitResult::kChanged);
   EXPECT_EQ(words[0].load(), 1U) << "added once: such a job is not tried again by itself";
   Job twice = on(buffer, "debug.add_and_die");
@@ -302,6 +303,7 @@ TEST(SharedBuffers, AWorkerKilledBetweenAddAndNotifyDelaysNobodyForLong) {
 TEST(SharedBuffers, AClientKilledInAWaitLeavesNothing) {
   const Server server(shared_pools());
   const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
   if (child == 0) {
     client::Client client({.socket_path = server.socket_path()});
     const SharedBuffer buffer = create(client, 64, "childs");

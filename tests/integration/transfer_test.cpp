@@ -184,7 +184,7 @@ TEST(Transfer, DescriptorsOfOtherThingsAreClearErrors) {
 
 TEST(Transfer, AFileSystemThatHangsHoldsNobodyUp) {
   if (!HangingFile::possible()) GTEST_SKIP() << "needs root and FUSE";
-  const Server server(debug_pool("run_timeout_ms = 300\n"));
+  const Server server(debug_pool("run_timeout_ms = 300\n", kShortGraceMs));
   client::Client other = server.connect();
   HangingFile file;
   {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
+#include <future>
 #include <mutex>
 #include <thread>
 
@@ -165,12 +166,14 @@ TEST_F(Connection, GoingAwayIsAnsweredForWhatIsInFlightAndTakesNothingNew) {
   peer.send_result(id, "still answered");
   EXPECT_TRUE(running.get());
   peer.close();
+  auto accepted = std::async(std::launch::async, [&] { return server_.accept(); });
   auto pending = client.submit(job());  // and then there may be a new server
-  while (pending.wait_for(20ms) == std::future_status::ready) {
+  while (accepted.wait_for(0ms) != std::future_status::ready) {
+    if (pending.wait_for(20ms) != std::future_status::ready) continue;
     ASSERT_EQ(pending.get().error().code, ErrorCode::kShuttingDown) << "the end is not yet read";
     pending = client.submit(job());
   }
-  Peer fresh = server_.accept();
+  Peer fresh = accepted.get();
   fresh.greet();
   fresh.send_result(fresh.expect(wire::FrameType::kSubmit), "");
   EXPECT_TRUE(pending.get());

@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <random>
+#include <stdexcept>
 
 #include "common/unique_fd.h"
 #include "ipc/completion_ring.h"
@@ -72,6 +73,7 @@ class Mortal {
 
   void start(std::uint64_t victim = 0, Step step = Step::kNever) {
     pid_ = ::fork();
+    if (pid_ < 0) throw std::runtime_error("fork");
     if (pid_ == 0) work(created_.fd.get(), eventfd_.get(), ran_, victim, step);
   }
 

@@ -179,6 +179,7 @@ TEST(Strangers, AreNotLookedForWhileABirthIsPending) {
   ChildRegistry registry;
   ProcFs table;
   const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
   if (child == 0) {
     ::pause();
     ::_exit(0);
@@ -201,6 +202,7 @@ TEST(Strangers, OfBeforeAreSpared) {
   ChildRegistry registry;
   ProcFs table;
   const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
   if (child == 0) {
     ::pause();
     ::_exit(0);
