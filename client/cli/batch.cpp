@@ -4,17 +4,25 @@
 #include <signal.h>
 
 #include <filesystem>
+#include <utility>
 
 #include "client/cli/batch_arguments.h"
 #include "client/cli/batch_inputs.h"
 #include "client/cli/batch_run.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/files.h"
 #include "client/cli/kinds.h"
 
 namespace quern::cli {
 namespace {
 
 Result<int> run_batch(client::Client& client, const BatchArguments& batch, const boost::json::object& kind) {
+  std::vector<client::Part> also;
+  for (const std::string& file : batch.also) {
+    auto part = read_input(file);
+    if (!part) return part.error();
+    also.push_back(std::move(*part));
+  }
   std::error_code failure;
   std::filesystem::create_directories(batch.to, failure);
   if (failure) return usage_error(fmt::format("can't make {}: {}", batch.to, failure.message()), "to");
@@ -25,7 +33,7 @@ Result<int> run_batch(client::Client& client, const BatchArguments& batch, const
                                          .outputs = batch.to});
   if (!inputs) return inputs.error();
   ::signal(SIGPIPE, SIG_IGN);  // a reader of --json that goes away is seen where it is written
-  return BatchRun(client, batch, kind, **inputs).run();
+  return BatchRun(client, batch, kind, **inputs, std::move(also)).run();
 }
 
 }  // namespace

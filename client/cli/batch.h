@@ -22,6 +22,7 @@ inline constexpr const char* kBatchHelp =
     "  -r, --recursive         take the files in directories, and keep their folders below DIR\n"
     "  --from FILE             read more inputs' names from FILE, one a line; - is standard input\n"
     "  -0, --null              those names end in a NUL byte, as `find -print0` writes them\n"
+    "  --also FILE             give it to each job as a further input, such as a watermark; may be repeated\n"
     "  --suffix SUFFIX         the end of outputs' names, such as .webp or -small.jpg\n"
     "  --skip-existing         leave out inputs whose output is there and not older\n"
     "  --jobs N                jobs at once, 1 to 256 (default 2 a core)\n"

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <optional>
 #include <thread>
@@ -35,12 +36,14 @@ constexpr Flag kFlags[] = {
 };
 
 Result<bool> take_text(const Option& option, Words& words, BatchArguments& batch) {
-  if (option.is_short || (option.name != "to" && option.name != "from" && option.name != "suffix")) return false;
+  constexpr auto kNames = std::to_array<std::string_view>({"to", "from", "also", "suffix"});
+  if (option.is_short || std::ranges::find(kNames, option.name) == kNames.end()) return false;
   auto value = words.value_of(option);
   if (!value) return value.error();
   if (value->empty()) return usage_error(fmt::format("--{} needs a value", option.name), option.name);
   if (option.name == "to") batch.to = std::move(*value);
   if (option.name == "from") batch.from = std::move(*value);
+  if (option.name == "also") batch.also.push_back(std::move(*value));
   if (option.name != "suffix") return true;
   if (value->find('/') != std::string::npos) return usage_error("--suffix is the end of a file's name", "suffix");
   batch.suffix = value->find('.') == std::string::npos ? "." + *value : std::move(*value);
@@ -80,15 +83,29 @@ std::optional<std::string> kind_of_input(const std::string& word) {
   return names_files ? std::optional<std::string>(kDefaultBatchKind) : std::nullopt;
 }
 
-Result<void> check(const BatchArguments& batch, const json::object& kind) {
-  const json::object& input = kind.at("input").as_object();
-  if (input.at("parts_max").to_number<std::uint64_t>() == 0) {
+Result<void> check_parts(const BatchArguments& batch, const json::object& input) {
+  const auto parts_min = input.at("parts_min").to_number<std::uint64_t>();
+  const auto parts_max = input.at("parts_max").to_number<std::uint64_t>();
+  if (parts_max == 0) {
     return usage_error(
         fmt::format("{} takes no input, so there is nothing to run it over; `quern run` runs it once", batch.kind));
   }
-  if (const auto parts = input.at("parts_min").to_number<std::uint64_t>(); parts > 1) {
-    return usage_error(fmt::format("{} needs {} inputs a job; batch gives each job one file", batch.kind, parts));
+  const std::uint64_t parts = 1 + batch.also.size();
+  if (parts < parts_min) {
+    return usage_error(
+        fmt::format("{} needs {} inputs a job: a file, and what --also FILE adds to each", batch.kind, parts_min),
+        "also");
   }
+  if (parts > parts_max) {
+    return usage_error(
+        fmt::format("{} takes at most {} inputs a job, and --also makes it {}", batch.kind, parts_max, parts), "also");
+  }
+  if (std::ranges::find(batch.also, "-") != batch.also.end()) return usage_error("--also takes a file", "also");
+  return {};
+}
+
+Result<void> check(const BatchArguments& batch, const json::object& kind) {
+  if (auto checked = check_parts(batch, kind.at("input").as_object()); !checked) return checked;
   if (batch.to.empty()) return usage_error("where shall the results go? --to DIR", "to");
   if (batch.inputs.empty() && !batch.from) return usage_error("which files? name them, or give --from FILE", "input");
   if (std::ranges::find(batch.inputs, "-") != batch.inputs.end()) {
@@ -106,7 +123,7 @@ Result<void> check(const BatchArguments& batch, const json::object& kind) {
 Result<BatchArguments> parse_batch(const KindTable& kinds, const std::vector<std::string>& words) {
   BatchArguments batch{};
   OwnOptions own{.command = "batch",
-                 .names = {"to", "from", "suffix", "jobs", "retry-for", "progress", "no-progress"},
+                 .names = {"to", "from", "also", "suffix", "jobs", "retry-for", "progress", "no-progress"},
                  .take = [&](const Option& option, Words& rest) { return take_own(option, rest, batch); },
                  .kind_of_input = kind_of_input};
   for (const Flag& flag : kFlags) own.names.emplace_back(flag.name);

@@ -23,6 +23,7 @@ struct BatchArguments : JobArguments {  // an input is a file, a pattern, or a d
   std::string to{};
   std::optional<std::string> suffix{};  // of outputs, with its dot
   std::optional<std::string> from{};    // a file of names; "-" is standard input
+  std::vector<std::string> also{};      // files that each job gets behind its own
   bool null_separated = false;          // those names
   bool recursive = false;
   bool skip_existing = false;

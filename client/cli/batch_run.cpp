@@ -76,11 +76,12 @@ Result<client::ResultPart> part_in_file(const ReplacedFile& file, const std::str
 }  // namespace
 
 BatchRun::BatchRun(client::Client& client, const BatchArguments& batch, const boost::json::object& kind,
-                   InputSource& inputs)
+                   InputSource& inputs, std::vector<client::Part> also)
     : client_(client),
       batch_(batch),
       kind_(kind),
       inputs_(inputs),
+      also_(std::move(also)),
       suffix_(batch.suffix ? batch.suffix : result_suffix(kind, batch.params)),
       style_(progress_style(batch.progress, can_redraw(STDERR_FILENO))),
       report_({.style = style_,
@@ -167,6 +168,7 @@ client::Job BatchRun::job_of(client::Part part, const std::string& output) const
   settle_formats(kind_, params, output);
   client::Job job{.kind = batch_.kind, .params_json = boost::json::serialize(params), .options = batch_.options};
   job.parts.push_back(std::move(part));
+  job.parts.insert(job.parts.end(), also_.begin(), also_.end());
   return job;
 }
 

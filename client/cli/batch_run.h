@@ -37,7 +37,9 @@ namespace quern::cli {
 
 class BatchRun {
  public:
-  BatchRun(client::Client& client, const BatchArguments& batch, const boost::json::object& kind, InputSource& inputs);
+  // `also`: what each job gets behind its file.
+  BatchRun(client::Client& client, const BatchArguments& batch, const boost::json::object& kind, InputSource& inputs,
+           std::vector<client::Part> also);
   // Once. Returns the exit code.
   [[nodiscard]] int run();
 
@@ -78,6 +80,7 @@ class BatchRun {
   const BatchArguments& batch_;
   const boost::json::object& kind_;
   InputSource& inputs_;
+  std::vector<client::Part> also_;
   std::optional<std::string> suffix_;  // of every output; without it, as each input says
   ProgressStyle style_;
   BatchReport report_;

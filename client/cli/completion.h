@@ -10,13 +10,13 @@ _quern() {
   local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}"
   local command="" subject="" words="" i
   local job_options="--priority --attempts --retry-on --queue-timeout-ms --run-timeout-ms --deadline-ms --no-wait --progress --no-progress"
-  local batch_options="$job_options --to --from --null --recursive --suffix --skip-existing --jobs --retry-for --fail-fast --json --verbose"
+  local batch_options="$job_options --to --from --also --null --recursive --suffix --skip-existing --jobs --retry-for --fail-fast --json --verbose"
   local -a server=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     case "${COMP_WORDS[i]}" in
       --runtime-dir | --socket) server+=("${COMP_WORDS[i]}" "${COMP_WORDS[i+1]}"); ((i++)) ;;
       --priority | --attempts | --retry-on | --*-ms | -o | --output) ((i++)) ;;
-      --to | --from | --suffix | --jobs | --retry-for | --shared) ((i++)) ;;
+      --to | --from | --also | --suffix | --jobs | --retry-for | --shared) ((i++)) ;;
       -*) ;;
       *) if [ -z "$command" ]; then command="${COMP_WORDS[i]}"; elif [ -z "$subject" ]; then subject="${COMP_WORDS[i]}"; fi ;;
     esac

@@ -149,6 +149,37 @@ TEST_F(Batch, NamesOutputsByWhatTheyAre) {
   EXPECT_THAT(read("out/0-small.jpeg"), StartsWith("\xff\xd8"));
 }
 
+TEST_F(Batch, GivesEachJobTheFilesThatAllGet) {
+  const Server server;
+  write_texts(2);
+  write("small", "mark");
+  write("large", std::string(3'000'000, 'x'));
+  const Ended both =
+      quern(server, words("debug.echo", {path("in/*"), "--also", path("small"), "--also", path("large")}));
+  EXPECT_EQ(both.exit_code, 0) << both.err;
+  EXPECT_THAT(files("out"), ElementsAre("0/0.txt", "0/large", "0/small", "1/1.txt", "1/large", "1/small"));
+  EXPECT_EQ(read("out/1/1.txt"), "text 1");
+  EXPECT_EQ(read("out/1/small"), "mark");
+  EXPECT_EQ(read("out/0/large"), read("large"));
+  const Ended missing = quern(server, words("debug.echo", {path("in/*"), "--also", path("none")}));
+  EXPECT_EQ(missing.exit_code, 2);
+  EXPECT_THAT(missing.err, HasSubstr(path("none")));
+}
+
+TEST_F(Batch, LaysAWatermarkOnEachPicture) {
+  const Server server(kImagePool);
+  write_pictures(2);
+  write("mark.bmp", bmp());
+  const Ended ended = quern(server, words("image.process", {"--operations", R"([{"op":"composite"}])", "--also",
+                                                            path("mark.bmp"), path("in/*")}));
+  EXPECT_EQ(ended.exit_code, 0) << ended.err;
+  EXPECT_THAT(files("out"), ElementsAre("0.png", "1.png"));
+  const Ended looked = quern(server, words("image.compare", {"--also", path("mark.bmp"), path("out/*.png")}));
+  EXPECT_EQ(looked.exit_code, 0) << looked.err;
+  EXPECT_THAT(files("out"), ElementsAre("0.json", "0.png", "1.json", "1.png"));
+  EXPECT_THAT(read("out/1.json"), HasSubstr(R"("identical":true)")) << "the mark covers it";
+}
+
 TEST_F(Batch, NeverWritesAnOutputTwice) {
   const Server server;
   write("in/a.txt", "one");

@@ -90,6 +90,17 @@ TEST(BatchArguments, ThatMakeNoSenseAreRefused) {
   EXPECT_THAT(error_of({"image.resize", "a", "--to", "o", "--colour"}), HasSubstr("`quern batch image.resize --help`"));
 }
 
+TEST(BatchArguments, GiveEachJobAsManyInputsAsItsKindTakes) {
+  const auto marked = parse({"image.process", "a", "--also", "mark.png", "--also=b.png", "--to", "o"});
+  ASSERT_TRUE(marked) << to_string(marked.error());
+  EXPECT_THAT(marked->also, ElementsAre("mark.png", "b.png"));
+  EXPECT_THAT(marked->inputs, ElementsAre("a"));
+  EXPECT_EQ(error_of({"image.compare", "a", "--to", "o", "--also", "b"}), "");
+  EXPECT_THAT(error_of({"image.compare", "a", "--to", "o"}), HasSubstr("--also FILE"));
+  EXPECT_THAT(error_of({"image.resize", "a", "--to", "o", "--also", "b"}), HasSubstr("takes at most 1 inputs a job"));
+  EXPECT_THAT(error_of({"image.process", "a", "--to", "o", "--also", "-"}), HasSubstr("--also takes a file"));
+}
+
 TEST(BatchArguments, ThatLeaveTheFormatToTheJobNeedASuffix) {
   const auto chosen = [](std::vector<std::string> more) {
     more.insert(more.begin(), {"image.process", "a", "--to", "o"});
