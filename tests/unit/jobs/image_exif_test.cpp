@@ -190,6 +190,58 @@ TEST(Exif, KeptWithATurnedPictureSaysThatItIsUpright) {
   }
 }
 
+// What is told of a block does not change with its orientation.
+void expect_same_but_for_orientation(const File& exif, const File& before, int orientation) {
+  EXPECT_EQ(exif_orientation(exif), orientation);
+  const ExifBasics now = exif_basics(exif);
+  const ExifBasics then = exif_basics(before);
+  EXPECT_EQ(now.make, then.make);
+  EXPECT_EQ(now.software, then.software);
+  EXPECT_EQ(now.taken, then.taken);
+  EXPECT_EQ(now.iso, then.iso);
+  EXPECT_EQ(now.has_gps, then.has_gps);
+}
+
+TEST(Exif, SaysHowAPictureLiesWhateverItSaidBefore) {
+  for (const ByteOrder order : {ByteOrder::kLittle, ByteOrder::kBig}) {
+    const File without =
+        ExifWriter(order).block({Write::text(0x010f, "Acme"), Write::text(0x0131, "odd"), Write::whole(0x8769, 0, 4)},
+                                {Write::whole(0x8827, 400), Write::text(0x9003, "2024:05:17 12:30:00")});
+    const File last = ExifWriter(order).block({Write::text(0x010f, "Acme")});
+    for (const File& before : {of_a_camera(order, 3), without, last}) {
+      File exif = before;
+      set_exif_orientation(exif, 6);
+      expect_same_but_for_orientation(exif, before, 6);
+    }
+  }
+  File cut = of_a_camera(ByteOrder::kBig);
+  cut.resize(20);
+  for (File nothing : {File(), File(40), cut}) {
+    set_exif_orientation(nothing, 8);
+    EXPECT_EQ(exif_orientation(nothing), 8);
+  }
+}
+
+// A picture that is not turned lies in its result as it did in its file, whichever of both has EXIF.
+TEST(Exif, WhatIsNotTurnedAndKeepsItsMetadataSaysHowItLies) {
+  const auto made = [](const File& file, const std::string& format, const std::string& more) {
+    FakeJob job(sdk::find_kind("image.process"), R"({"auto_orient":false,"format":")" + format + "\"" + more + "}");
+    job.add_input(file).run();
+    return File(job.bytes().begin(), job.bytes().end());
+  };
+  const File jpeg = with_block(Format::kJpeg, of_a_camera(ByteOrder::kLittle, 6));
+  for (const std::string first : {"tiff", "avif", "webp"}) {
+    const File stored = made(jpeg, first, R"(,"keep_metadata":true)");
+    EXPECT_EQ(read_header(stored).orientation, 6) << first;
+    for (const std::string then : {"jpeg", "png", "webp", "avif", "tiff"}) {
+      const Header header = read_header(made(stored, then, R"(,"keep_metadata":true)"));
+      EXPECT_EQ(header.orientation, 6) << first << then;
+      EXPECT_EQ(header.width, 16U);
+      EXPECT_EQ(read_header(made(stored, then, "")).orientation, 1) << first << then;
+    }
+  }
+}
+
 TEST(Exif, NothingOutsideOfItsDirectoriesIsRead) {
   std::minstd_rand random(7);
   for (int round = 0; round < 50'000; ++round) {
@@ -198,7 +250,10 @@ TEST(Exif, NothingOutsideOfItsDirectoriesIsRead) {
     block.resize(8 + random() % (block.size() - 7));
     block.shrink_to_fit();
     (void)exif_basics(block);  // the address sanitizer watches
+    set_exif_orientation(block, 1 + round % 8);
+    ASSERT_EQ(exif_orientation(block), 1 + round % 8);
     reset_exif_orientation(block);
+    ASSERT_EQ(exif_orientation(block), 1);
   }
 }
 

@@ -174,8 +174,10 @@ struct EncodeOptions {
   PlaceholderOptions placeholder{};
   std::uint32_t frames = 1;  // that will be added
   std::uint32_t loops = 0;   // of an animation: 0 is for ever
-  bool grey = false;         // the picture has no colour: written with one channel where the format can
-  MetadataView metadata{};   // written into the file where the format can hold it; must outlive the encoder
+  // How the picture lies, where that is not said by EXIF: TIFF's tag.
+  int orientation = 1;
+  bool grey = false;        // the picture has no colour: written with one channel where the format can
+  MetadataView metadata{};  // written into the file where the format can hold it; must outlive the encoder
 };
 
 // One part of the result in the making.

@@ -139,10 +139,16 @@ class Rendering {
                                 return !each.wishes.srgb && keeps_icc(each);
                               });
     if (all_keep_icc) icc_to_apply_ = {};
-    if (input_.auto_orient) reset_exif_orientation(metadata_.exif);  // whatever turned the pixels, they are upright now
+    const int orientation = input_.auto_orient ? 1 : decoder_->header().orientation;
+    if (orientation == 1) {
+      reset_exif_orientation(metadata_.exif);  // whatever turned the pixels, they are upright now
+    } else {
+      set_exif_orientation(metadata_.exif, orientation);  // of a TIFF or AVIF, which say it elsewhere
+    }
     for (Track& track : tracks_) {
       if (can_keep_icc && icc_to_apply_.empty() && keeps_icc(track)) track.options.metadata.icc = metadata_.icc;
       if (!keeps(track, "keep_metadata")) continue;
+      track.options.orientation = orientation;
       track.options.metadata.exif = metadata_.exif;
       track.options.metadata.xmp = metadata_.xmp;
     }

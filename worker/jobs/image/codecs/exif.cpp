@@ -4,6 +4,8 @@
 #include <climits>
 #include <cstdint>
 #include <cstring>
+#include <string_view>
+#include <utility>
 
 namespace quern::image {
 namespace {
@@ -85,6 +87,80 @@ std::optional<std::size_t> find_orientation(const Tiff& tiff) {
   return entry && tiff.u16(*entry + 2) == kShort && tiff.u16(*entry + 8) ? entry : std::nullopt;
 }
 
+// False: it has none.
+bool overwrite_orientation(std::vector<std::byte>& exif, int orientation) noexcept {
+  const Bytes block = without_prefix(exif);
+  const auto tiff = Tiff::open(block);
+  if (!tiff) return false;
+  const auto entry = find_orientation(*tiff);
+  if (!entry) return false;
+  const bool big_endian = block[0] == std::byte{'M'};
+  std::byte* value = exif.data() + (exif.size() - block.size()) + *entry + 8;
+  value[big_endian ? 0 : 1] = std::byte{0};
+  value[big_endian ? 1 : 0] = static_cast<std::byte>(orientation);
+  return true;
+}
+
+// Appends to a block.
+class BlockWriter {
+ public:
+  BlockWriter(std::vector<std::byte>& block, bool big_endian) : block_(block), big_endian_(big_endian) {}
+  void number(std::size_t value, std::size_t bytes) {
+    for (std::size_t i = 0; i < bytes; ++i) {
+      block_.push_back(static_cast<std::byte>(value >> (8 * (big_endian_ ? bytes - 1 - i : i))));
+    }
+  }
+  void text(std::string_view text) {
+    for (const char c : text) block_.push_back(static_cast<std::byte>(c));
+  }
+  // An entry of a directory.
+  void orientation(int value) {
+    number(kOrientation, 2);
+    number(kShort, 2);
+    number(1, 4);
+    number(static_cast<std::size_t>(value), 2);
+    number(0, 2);
+  }
+
+ private:
+  std::vector<std::byte>& block_;
+  bool big_endian_;
+};
+
+// The first directory once more at the end, with the tag where its order wants it. False: there is none to copy.
+bool add_directory_with(std::vector<std::byte>& exif, int orientation) {
+  constexpr std::size_t kEntryBytes = 12;
+  const Bytes block = without_prefix(exif);
+  const auto tiff = Tiff::open(block);
+  const auto at = tiff ? tiff->u32(4) : std::nullopt;
+  const auto count = at ? tiff->u16(*at) : std::nullopt;
+  // the entries, and where the next directory is
+  if (!count || block.size() - *at < 2 + *count * kEntryBytes + 4 || *count == 0xffff) return false;
+  std::vector<std::byte> copy(block.begin(), block.end());
+  if (copy.size() % 2 != 0) copy.push_back(std::byte{0});  // directories begin at a word
+  BlockWriter end(copy, block[0] == std::byte{'M'});
+  std::vector<std::byte> begin;
+  BlockWriter(begin, block[0] == std::byte{'M'}).number(copy.size(), 4);
+  std::ranges::copy(begin, copy.begin() + 4);
+  const auto append = [&](std::size_t from, std::size_t bytes) {
+    copy.insert(copy.end(), block.begin() + static_cast<std::ptrdiff_t>(from),
+                block.begin() + static_cast<std::ptrdiff_t>(from + bytes));
+  };
+  end.number(*count + 1, 2);
+  bool written = false;
+  for (std::size_t i = 0; i <= *count; ++i) {
+    const std::size_t entry = *at + 2 + i * kEntryBytes;
+    if (!written && (i == *count || *tiff->u16(entry) >= kOrientation)) {
+      end.orientation(orientation);
+      written = true;
+    }
+    // an orientation that can't be read is left out, but counted: it stays, behind the one that can
+    append(entry, i == *count ? 4 : kEntryBytes);
+  }
+  exif = std::move(copy);
+  return true;
+}
+
 // One directory's values.
 class Directory {
  public:
@@ -154,16 +230,20 @@ int exif_orientation(Bytes exif) noexcept {
   return orientation && *orientation >= 1 && *orientation <= 8 ? static_cast<int>(*orientation) : 1;
 }
 
-void reset_exif_orientation(std::vector<std::byte>& exif) noexcept {
-  const Bytes block = without_prefix(exif);
-  const auto tiff = Tiff::open(block);
-  if (!tiff) return;
-  const auto entry = find_orientation(*tiff);
-  if (!entry) return;
-  const bool big_endian = block[0] == std::byte{'M'};
-  std::byte* value = exif.data() + (exif.size() - block.size()) + *entry + 8;
-  value[0] = big_endian ? std::byte{0} : std::byte{1};
-  value[1] = big_endian ? std::byte{1} : std::byte{0};
+void reset_exif_orientation(std::vector<std::byte>& exif) noexcept { (void)overwrite_orientation(exif, 1); }
+
+void set_exif_orientation(std::vector<std::byte>& exif, int orientation) {
+  if (overwrite_orientation(exif, orientation)) return;
+  if (!add_directory_with(exif, orientation)) {
+    exif = {};
+    BlockWriter block(exif, false);
+    block.text("II*");
+    block.number(0, 1);
+    block.number(8, 4);
+    block.number(1, 2);
+    block.orientation(orientation);
+    block.number(0, 4);
+  }
 }
 
 ExifBasics exif_basics(Bytes exif) {

@@ -25,6 +25,11 @@ namespace quern::image {
 // Makes it 1, for a picture that was turned upright. A block without the tag stays as it is.
 void reset_exif_orientation(std::vector<std::byte>& exif) noexcept;
 
+// For a picture that stays as it is stored, and whose file said elsewhere than in EXIF how it lies: the block says it,
+// too. One without the tag gets a directory that has it; none, or one that is malformed, becomes a block that says
+// nothing else.
+void set_exif_orientation(std::vector<std::byte>& exif, int orientation);
+
 struct ExifBasics {
   std::string make{};
   std::string model{};

@@ -28,7 +28,7 @@ void describe(TIFF* tiff, const cv::Mat& picture, const EncodeOptions& options) 
   TIFFSetField(tiff, TIFFTAG_BITSPERSAMPLE, 8);
   TIFFSetField(tiff, TIFFTAG_SAMPLESPERPIXEL, channels);
   TIFFSetField(tiff, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG);
-  TIFFSetField(tiff, TIFFTAG_ORIENTATION, ORIENTATION_TOPLEFT);
+  TIFFSetField(tiff, TIFFTAG_ORIENTATION, options.orientation);
   TIFFSetField(tiff, TIFFTAG_COMPRESSION, compression_of(options.tiff_compression));
   const int color = jpeg && channels == 3 ? PHOTOMETRIC_YCBCR : PHOTOMETRIC_RGB;
   TIFFSetField(tiff, TIFFTAG_PHOTOMETRIC, channels == 1 ? PHOTOMETRIC_MINISBLACK : color);
