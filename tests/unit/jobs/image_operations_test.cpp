@@ -112,9 +112,23 @@ TEST(ImageOperations, MakeNoPictureAboveTheLimits) {
     EXPECT_EQ(error.code(), sdk::JobErrorCode::kTooLarge);
     EXPECT_EQ(error.field(), "operations[0]");
   }
+  EXPECT_THAT(refused_operations(R"([{"op":"extend","top":16383}])").what(),
+              HasSubstr("4 x 16387 pixels; at most 16383 a side and 268402689 in all are allowed: resize it to less"));
   Applied rotation(R"([{"op":"rotate","angle":45}])");
   rotation.limits.pixels_max = 150;
   EXPECT_EQ(sdk::error_of([&] { (void)rotation.to(one_color(10, 10, {})); }).code(), sdk::JobErrorCode::kTooLarge);
+}
+
+TEST(ImageOperations, TakeWhatIsAboveTheLimitsIfTheyDoNotEnlargeIt) {
+  const cv::Mat wide = one_color(20'000, 10, {1, 2, 3});
+  EXPECT_EQ(applied(R"([{"op":"extract","left":500,"top":0,"width":19000,"height":5}])", wide).size(),
+            cv::Size(19'000, 5));
+  for (const char* angle : {"90", "180", "-90", "360"}) {
+    EXPECT_EQ(applied(R"([{"op":"rotate","angle":)" + std::string(angle) + "}]", wide).total(), wide.total());
+  }
+  EXPECT_EQ(applied(R"([{"op":"flip"},{"op":"blur"},{"op":"trim"}])", wide).size(), wide.size());
+  EXPECT_EQ(refused_operations(R"([{"op":"rotate","angle":1}])", wide).code(), sdk::JobErrorCode::kTooLarge);
+  EXPECT_EQ(refused_operations(R"([{"op":"extend","top":1}])", wide).code(), sdk::JobErrorCode::kTooLarge);
 }
 
 // What is made of a picture in strips is what is made of it whole: rows of it alone, with enough around them, are the

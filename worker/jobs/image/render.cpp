@@ -189,7 +189,7 @@ class Rendering {
     return resize != nullptr ? plan_of(resize->request(), upright).canvas : upright;
   }
 
-  // From the decoder to the encoder.
+  // From the decoder to the encoder. Throws for operations that are known to be refused.
   [[nodiscard]] OutputEstimate estimate_of(const Track& track) const {
     Shape shape{cv_size(upright_size(stored_, orientation_)), decoder_->header().alpha};
     const bool resizes_first = first_resize(track.output) != nullptr;
@@ -202,9 +202,12 @@ class Rendering {
     if (!resizes_first) estimate.operated_pixels = area_of(shape);
     bool is_first = true;
     for (const Operations* operations : {&shared_, &track.output.operations}) {
+    bool is_exact = true;
       for (const auto& operation : *operations) {
         const Shape after = operation->after(shape);
-        if (after.size != shape.size && area_of(after) > std::uint64_t{kPicturePixelsMax}) break;  // it will be refused
+        if (is_exact) operation->check(shape, {});
+        is_exact = is_exact && operation->is_exact();
+        if (after.size != shape.size && area_of(after) > std::uint64_t{kPicturePixelsMax}) break;  // or it is refused
         if (!is_first || !resizes_first) {
           estimate.operated_pixels = std::max({estimate.operated_pixels, area_of(shape), area_of(after)});
         }
