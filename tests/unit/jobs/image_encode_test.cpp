@@ -1,6 +1,8 @@
 // Every option of writing, seen in the file it makes; and the ways around RGB and zlib beside the straight ones.
 #include <gmock/gmock.h>
+
 #include <spng.h>
+#include <boost/json/parse.hpp>
 
 #include <algorithm>
 #include <opencv2/imgproc.hpp>
@@ -248,6 +250,38 @@ TEST(EncodeParams, AutoIsByAlphaAndSize) {
   EXPECT_EQ(choose_format({.format = Format::kPng, .width = 20'000, .height = 3, .alpha = true}), Format::kPng);
   EXPECT_EQ(choose_format({.format = Format::kPng, .width = 20'000, .height = 9}), Format::kJpeg);
   EXPECT_EQ(choose_format({.format = Format::kPng, .width = 70'000, .height = 9}), Format::kPng);
+}
+
+TEST(EncodeParams, AutoHasTheOptionsThatAreGiven) {
+  const Header small{.format = Format::kJpeg, .width = 200, .height = 200, .lossless = false};
+  const Header large{.format = Format::kJpeg, .width = 4000, .height = 3000, .lossless = false};
+  const Header icon{.format = Format::kPng, .width = 32, .height = 32};
+  Header clear = large;
+  clear.alpha = true;
+  Header moving = clear;
+  moving.frames = 3;
+  const auto chosen = [](const Header& input, const char* params) {
+    return choose_format(input, boost::json::parse(params).as_object());
+  };
+  EXPECT_EQ(chosen(small, R"({"quality":80})"), Format::kJpeg);
+  EXPECT_EQ(chosen(small, R"({"lossless":true})"), Format::kWebp);
+  EXPECT_EQ(chosen(small, R"({"effort":6})"), Format::kWebp);
+  EXPECT_EQ(chosen(large, R"({"progressive":true,"quality":70})"), Format::kJpeg);
+  EXPECT_EQ(chosen(clear, R"({"progressive":true})"), Format::kPng);
+  EXPECT_EQ(chosen(large, R"({"colors":16,"effort":3})"), Format::kPng);
+  EXPECT_EQ(chosen(icon, R"({"quality":80})"), Format::kPng);
+  EXPECT_EQ(chosen(icon, R"({"effort":6})"), Format::kWebp);
+  EXPECT_EQ(chosen(moving, R"({"colors":16})"), Format::kGif);
+  EXPECT_EQ(chosen(moving, R"({"loops":1,"lossless":true})"), Format::kWebp);
+  const auto error = error_of([&] { (void)chosen(clear, R"({"lossless":true,"progressive":true})"); });
+  EXPECT_EQ(error.field(), "format");
+  EXPECT_STREQ(error.what(),
+               "auto is one of webp, png for this picture, and none of them has lossless and progressive: say a format "
+               "that has");
+  // what is good for every format makes no palette of an icon
+  const Header header = read_header(processed(gradient(32, 32), R"({"format":"auto","quality":80})"));
+  EXPECT_EQ(header.format, Format::kPng);
+  EXPECT_EQ(header.palette_bits, 0);
 }
 
 TEST(Encode, AutomaticLooksAtTheSizeOfTheResult) {
