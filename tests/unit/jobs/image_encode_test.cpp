@@ -324,6 +324,26 @@ TEST(Encode, AFormatWithoutRoomSaysSo) {
   EXPECT_EQ(read_header(processed(gradient(2, 16'384), R"({"format":"png"})")).height, 16'384U);
 }
 
+TEST(Metadata, ThatAJpegHasNoRoomForIsRefused) {
+  const auto made = [](std::size_t exif_bytes, const std::string& format) {
+    File exif = exif_block(1);
+    exif.resize(6 + exif_bytes);
+    FakeJob job(sdk::find_kind("image.process"), R"({"keep_metadata":true,"format":")" + format + "\"}");
+    const File file = with_exif(file_of(gradient(40, 20), Format::kWebp), Format::kWebp, exif);
+    job.add_input(file).run();
+    const FakeJob reader(kNothing);
+    return open_decoder(job.bytes(), FailOn::kWarning, reader)->metadata().exif.size();
+  };
+  EXPECT_EQ(made(65'527, "jpeg"), 65'527U);
+  EXPECT_EQ(made(65'528, "webp"), 65'528U);
+  const auto error = error_of([&] { (void)made(65'528, "jpeg"); });
+  EXPECT_EQ(error.code(), JobErrorCode::kInvalidArgument);
+  EXPECT_EQ(error.field(), "keep_metadata");
+  EXPECT_STREQ(error.what(),
+               "a jpeg has room for 65527 bytes of EXIF, and the picture has 65528: choose png or webp, or leave "
+               "keep_metadata out");
+}
+
 TEST(Metadata, IsDroppedUnlessItIsAskedFor) {
   const std::string packet = "<x:xmpmeta xmlns:x='adobe:ns:meta/'/>";
   File source = with_exif(file_of(gradient(40, 20), Format::kJpeg), Format::kJpeg, exif_block(6));

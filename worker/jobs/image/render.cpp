@@ -151,6 +151,7 @@ class Rendering {
       track.options.orientation = orientation;
       track.options.metadata.exif = metadata_.exif;
       track.options.metadata.xmp = metadata_.xmp;
+      check_format_holds(track.options.format, track.options.metadata);
     }
   }
 
@@ -201,12 +202,12 @@ class Rendering {
     estimate.metadata_bytes = metadata.icc.size() + metadata.exif.size() + metadata.xmp.size();
     if (!resizes_first) estimate.operated_pixels = area_of(shape);
     bool is_first = true;
-    for (const Operations* operations : {&shared_, &track.output.operations}) {
     bool is_exact = true;
+    for (const Operations* operations : {&shared_, &track.output.operations}) {
       for (const auto& operation : *operations) {
-        const Shape after = operation->after(shape);
         if (is_exact) operation->check(shape, {});
         is_exact = is_exact && operation->is_exact();
+        const Shape after = operation->after(shape);
         if (after.size != shape.size && area_of(after) > std::uint64_t{kPicturePixelsMax}) break;  // or it is refused
         if (!is_first || !resizes_first) {
           estimate.operated_pixels = std::max({estimate.operated_pixels, area_of(shape), area_of(after)});
