@@ -192,11 +192,17 @@ TEST(CssColor, IsReadInAllItsForms) {
   EXPECT_EQ(parse_color("rgb(300, -5, 3.5)", "f"), (Color{255, 0, 4, 255})) << "cut, as in CSS";
   EXPECT_EQ(parse_color("White", "f"), (Color{255, 255, 255, 255}));
   EXPECT_EQ(parse_color("transparent", "f"), (Color{0, 0, 0, 0}));
+  for (const auto& [name, hex] :
+       {std::pair("aliceblue", "#f0f8ff"), std::pair("gold", "#ffd700"), std::pair("pink", "#ffc0cb"),
+        std::pair("RebeccaPurple", "#663399"), std::pair("gray", "#808080"), std::pair("grey", "#808080"),
+        std::pair("green", "#008000"), std::pair("orange", "#ffa500"), std::pair("yellowgreen", "#9acd32")}) {
+    EXPECT_EQ(parse_color(name, "f"), parse_color(hex, "f")) << name;
+  }
 }
 
 TEST(CssColor, OrItsFieldIsNamed) {
   for (const char* text : {"", "#", "#12", "#12345", "#1234567", "#123456789", "#ggg", "123456", "rgb()", "rgb(1,2)",
-                           "rgb(1,2,3,4,5)", "rgb(a,b,c)", "rgb(1,2,3", "whitish", "rebeccapurple", "hsl(0, 100%, 50%)",
+                           "rgb(1,2,3,4,5)", "rgb(a,b,c)", "rgb(1,2,3", "whitish", "zzz", "hsl(0, 100%, 50%)",
                            "hwb(0 0% 0%)", "rgb(1e2,0,0)", "rgb(%,0,0)"}) {
     const auto error = sdk::error_of([&] { (void)parse_color(text, "outputs[0].background"); });
     EXPECT_EQ(error.field(), "outputs[0].background") << text;
