@@ -1,6 +1,8 @@
 // Every option of writing, seen in the file it makes; and the ways around RGB and zlib beside the straight ones.
 #include <gmock/gmock.h>
+
 #include <spng.h>
+#include <boost/json/parse.hpp>
 
 #include <algorithm>
 #include <opencv2/imgproc.hpp>
@@ -250,6 +252,38 @@ TEST(EncodeParams, AutoIsByAlphaAndSize) {
   EXPECT_EQ(choose_format({.format = Format::kPng, .width = 70'000, .height = 9}), Format::kPng);
 }
 
+TEST(EncodeParams, AutoHasTheOptionsThatAreGiven) {
+  const Header small{.format = Format::kJpeg, .width = 200, .height = 200, .lossless = false};
+  const Header large{.format = Format::kJpeg, .width = 4000, .height = 3000, .lossless = false};
+  const Header icon{.format = Format::kPng, .width = 32, .height = 32};
+  Header clear = large;
+  clear.alpha = true;
+  Header moving = clear;
+  moving.frames = 3;
+  const auto chosen = [](const Header& input, const char* params) {
+    return choose_format(input, boost::json::parse(params).as_object());
+  };
+  EXPECT_EQ(chosen(small, R"({"quality":80})"), Format::kJpeg);
+  EXPECT_EQ(chosen(small, R"({"lossless":true})"), Format::kWebp);
+  EXPECT_EQ(chosen(small, R"({"effort":6})"), Format::kWebp);
+  EXPECT_EQ(chosen(large, R"({"progressive":true,"quality":70})"), Format::kJpeg);
+  EXPECT_EQ(chosen(clear, R"({"progressive":true})"), Format::kPng);
+  EXPECT_EQ(chosen(large, R"({"colors":16,"effort":3})"), Format::kPng);
+  EXPECT_EQ(chosen(icon, R"({"quality":80})"), Format::kPng);
+  EXPECT_EQ(chosen(icon, R"({"effort":6})"), Format::kWebp);
+  EXPECT_EQ(chosen(moving, R"({"colors":16})"), Format::kGif);
+  EXPECT_EQ(chosen(moving, R"({"loops":1,"lossless":true})"), Format::kWebp);
+  const auto error = error_of([&] { (void)chosen(clear, R"({"lossless":true,"progressive":true})"); });
+  EXPECT_EQ(error.field(), "format");
+  EXPECT_STREQ(error.what(),
+               "auto is one of webp, png for this picture, and none of them has lossless and progressive: say a format "
+               "that has");
+  // what is good for every format makes no palette of an icon
+  const Header header = read_header(processed(gradient(32, 32), R"({"format":"auto","quality":80})"));
+  EXPECT_EQ(header.format, Format::kPng);
+  EXPECT_EQ(header.palette_bits, 0);
+}
+
 TEST(Encode, AutomaticLooksAtTheSizeOfTheResult) {
   const File photo = file_of(gradient(600, 400), Format::kJpeg);
   FakeJob job(sdk::find_kind("image.resize"), R"({"width":100,"format":"auto"})");
@@ -288,6 +322,26 @@ TEST(Encode, AFormatWithoutRoomSaysSo) {
   EXPECT_THAT(refusal(65'536, 1, "gif"), testing::HasSubstr("65535 pixels"));
   EXPECT_THAT(refusal(65'537, 1, "avif"), testing::HasSubstr("65536 pixels"));
   EXPECT_EQ(read_header(processed(gradient(2, 16'384), R"({"format":"png"})")).height, 16'384U);
+}
+
+TEST(Metadata, ThatAJpegHasNoRoomForIsRefused) {
+  const auto made = [](std::size_t exif_bytes, const std::string& format) {
+    File exif = exif_block(1);
+    exif.resize(6 + exif_bytes);
+    FakeJob job(sdk::find_kind("image.process"), R"({"keep_metadata":true,"format":")" + format + "\"}");
+    const File file = with_exif(file_of(gradient(40, 20), Format::kWebp), Format::kWebp, exif);
+    job.add_input(file).run();
+    const FakeJob reader(kNothing);
+    return open_decoder(job.bytes(), FailOn::kWarning, reader)->metadata().exif.size();
+  };
+  EXPECT_EQ(made(65'527, "jpeg"), 65'527U);
+  EXPECT_EQ(made(65'528, "webp"), 65'528U);
+  const auto error = error_of([&] { (void)made(65'528, "jpeg"); });
+  EXPECT_EQ(error.code(), JobErrorCode::kInvalidArgument);
+  EXPECT_EQ(error.field(), "keep_metadata");
+  EXPECT_STREQ(error.what(),
+               "a jpeg has room for 65527 bytes of EXIF, and the picture has 65528: choose png or webp, or leave "
+               "keep_metadata out");
 }
 
 TEST(Metadata, IsDroppedUnlessItIsAskedFor) {

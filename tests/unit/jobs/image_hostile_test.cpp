@@ -71,6 +71,22 @@ TEST(Animation, OfWhichOneFrameIsUsedHasTheLimitsOfOne) {
             "max_input_pixels");
 }
 
+TEST(Animation, ThatIsLaidOnAPictureOrMeasuredHasTheLimitsOfOneFrame) {
+  const std::string limits = R"("max_input_pixels":256,"max_input_frames":1)";
+  const File file = animation();
+  const File still = file_of(gradient(16, 16), Format::kPng);
+  FakeJob composed(sdk::find_kind("image.process"),
+                   R"({"operations":[{"op":"composite"}],"format":"webp",)" + limits + "}");
+  composed.add_input(still).add_input(file).run();
+  EXPECT_EQ(read_header(composed.bytes()).width, 16U);
+  for (const char* kind : {"image.stats", "image.placeholder", "image.compare"}) {
+    FakeJob job(sdk::find_kind(kind), "{" + limits + "}");
+    job.add_input(file);
+    if (std::string_view(kind) == "image.compare") job.add_input(still);
+    EXPECT_NO_THROW(job.run()) << kind;
+  }
+}
+
 TEST(Gif, APictureFarWiderThanItsCanvasIsDamage) {
   const File file = gif_of({.canvas = {1, 100}, .pictures = {{.area = {0, 0, 1, 100}}, {.area = {0, 0, 60'000, 100}}}});
   EXPECT_EQ(error_of([&] { (void)made(file, R"({"format":"gif"})"); }).code(), JobErrorCode::kBadInput);

@@ -112,9 +112,23 @@ TEST(ImageOperations, MakeNoPictureAboveTheLimits) {
     EXPECT_EQ(error.code(), sdk::JobErrorCode::kTooLarge);
     EXPECT_EQ(error.field(), "operations[0]");
   }
+  EXPECT_THAT(refused_operations(R"([{"op":"extend","top":16383}])").what(),
+              HasSubstr("4 x 16387 pixels; at most 16383 a side and 268402689 in all are allowed: resize it to less"));
   Applied rotation(R"([{"op":"rotate","angle":45}])");
   rotation.limits.pixels_max = 150;
   EXPECT_EQ(sdk::error_of([&] { (void)rotation.to(one_color(10, 10, {})); }).code(), sdk::JobErrorCode::kTooLarge);
+}
+
+TEST(ImageOperations, TakeWhatIsAboveTheLimitsIfTheyDoNotEnlargeIt) {
+  const cv::Mat wide = one_color(20'000, 10, {1, 2, 3});
+  EXPECT_EQ(applied(R"([{"op":"extract","left":500,"top":0,"width":19000,"height":5}])", wide).size(),
+            cv::Size(19'000, 5));
+  for (const char* angle : {"90", "180", "-90", "360"}) {
+    EXPECT_EQ(applied(R"([{"op":"rotate","angle":)" + std::string(angle) + "}]", wide).total(), wide.total());
+  }
+  EXPECT_EQ(applied(R"([{"op":"flip"},{"op":"blur"},{"op":"trim"}])", wide).size(), wide.size());
+  EXPECT_EQ(refused_operations(R"([{"op":"rotate","angle":1}])", wide).code(), sdk::JobErrorCode::kTooLarge);
+  EXPECT_EQ(refused_operations(R"([{"op":"extend","top":1}])", wide).code(), sdk::JobErrorCode::kTooLarge);
 }
 
 // What is made of a picture in strips is what is made of it whole: rows of it alone, with enough around them, are the
@@ -178,11 +192,17 @@ TEST(CssColor, IsReadInAllItsForms) {
   EXPECT_EQ(parse_color("rgb(300, -5, 3.5)", "f"), (Color{255, 0, 4, 255})) << "cut, as in CSS";
   EXPECT_EQ(parse_color("White", "f"), (Color{255, 255, 255, 255}));
   EXPECT_EQ(parse_color("transparent", "f"), (Color{0, 0, 0, 0}));
+  for (const auto& [name, hex] :
+       {std::pair("aliceblue", "#f0f8ff"), std::pair("gold", "#ffd700"), std::pair("pink", "#ffc0cb"),
+        std::pair("RebeccaPurple", "#663399"), std::pair("gray", "#808080"), std::pair("grey", "#808080"),
+        std::pair("green", "#008000"), std::pair("orange", "#ffa500"), std::pair("yellowgreen", "#9acd32")}) {
+    EXPECT_EQ(parse_color(name, "f"), parse_color(hex, "f")) << name;
+  }
 }
 
 TEST(CssColor, OrItsFieldIsNamed) {
   for (const char* text : {"", "#", "#12", "#12345", "#1234567", "#123456789", "#ggg", "123456", "rgb()", "rgb(1,2)",
-                           "rgb(1,2,3,4,5)", "rgb(a,b,c)", "rgb(1,2,3", "whitish", "rebeccapurple", "hsl(0, 100%, 50%)",
+                           "rgb(1,2,3,4,5)", "rgb(a,b,c)", "rgb(1,2,3", "whitish", "zzz", "hsl(0, 100%, 50%)",
                            "hwb(0 0% 0%)", "rgb(1e2,0,0)", "rgb(%,0,0)"}) {
     const auto error = sdk::error_of([&] { (void)parse_color(text, "outputs[0].background"); });
     EXPECT_EQ(error.field(), "outputs[0].background") << text;

@@ -26,6 +26,13 @@ cv::Mat processed(const File& file, std::string_view params) {
   return picture_of(job.bytes());
 }
 
+// White but for what lies `margin` from the left on.
+cv::Mat one_color_framed(int width, int height, int margin) {
+  cv::Mat out(height, width, CV_8UC3, cv::Scalar::all(255));
+  out.colRange(margin, width).setTo(cv::Scalar(10, 20, 30));
+  return out;
+}
+
 TEST(ImageProcess, MakesAPartForEachOutputInTheirOrder) {
   FakeJob job(sdk::find_kind("image.process"),
               R"({"operations":[{"op":"flip"}],
@@ -259,6 +266,23 @@ TEST(ImageLimits, NothingIsReservedForWhatIsRefused) {
   job.add_input(claim);
   (void)error_of([&] { job.run(); });
   EXPECT_TRUE(job.reserved.empty());
+}
+
+// A header with nothing behind it: whoever decodes it complains of that.
+TEST(ImageLimits, AResultThatIsTooLargeIsRefusedBeforeAnythingIsDecoded) {
+  const File header = png_claiming(400, 300);
+  for (const auto& [operations, field] :
+       {std::pair(R"({"op":"extend","left":16000})", "operations[0]"),
+        std::pair(R"({"op":"resize","width":16000},{"op":"rotate","angle":30})", "operations[1]"),
+        std::pair(R"({"op":"flip"},{"op":"extract","left":300,"top":0,"width":101,"height":1})", "operations[1]")}) {
+    FakeJob job(sdk::find_kind("image.process"), R"({"operations":[)" + std::string(operations) + "]}");
+    job.add_input(header);
+    EXPECT_EQ(error_of([&] { job.run(); }).field(), field);
+    EXPECT_TRUE(job.reserved.empty());
+  }
+  // what trim leaves is known when it was done
+  const File framed = png(one_color_framed(300, 200, 280));
+  EXPECT_EQ(processed(framed, R"({"operations":[{"op":"trim"},{"op":"extend","left":16300}]})").cols, 16'320);
 }
 
 // ---- Damage ------------------------------------------------------------------------------------------

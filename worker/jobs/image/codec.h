@@ -89,6 +89,10 @@ struct Metadata {
 // Longer ones are left out, each by itself: they would be carried through memory for nobody.
 inline constexpr std::size_t kMetadataBytesMax = 4U << 20;
 
+// What a JPEG's marker has room for, behind what says which of the two it is: an encoder takes no more.
+inline constexpr std::size_t kJpegExifBytesMax = 65'533 - 6;
+inline constexpr std::size_t kJpegXmpBytesMax = 65'533 - 29;
+
 // The same, somebody else's.
 struct MetadataView {
   Bytes icc{};

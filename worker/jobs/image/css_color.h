@@ -1,5 +1,5 @@
-// Colours as CSS writes them: #rgb, #rgba, #rrggbb, #rrggbbaa; rgb(255, 128, 0), rgba(255 128 0 / 50%); and CSS's
-// 17 basic names with orange and transparent.
+// Colours as CSS writes them: #rgb, #rgba, #rrggbb, #rrggbbaa; rgb(255, 128, 0), rgba(255 128 0 / 50%); and the
+// names of CSS Color 4 with transparent.
 #pragma once
 
 #include <string_view>

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <concepts>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -93,7 +94,7 @@ void check_range(std::string_view name, int value, int min, int max, Format form
 Format format_of(const boost::json::object& params, const Header& input) {
   if (!sdk::has(params, "format")) return input.format == Format::kBmp ? Format::kPng : input.format;
   const std::string_view word = sdk::string(params, "format");
-  if (word == kAuto) return choose_format(input);
+  if (word == kAuto) return choose_format(input, params);
   return *std::ranges::find(kWritten, word, name_of);  // the SDK checked it
 }
 
@@ -165,10 +166,13 @@ std::vector<sdk::ParamSpec> encode_specs() {
       flag("keep_icc", "keep the colour profile, and the colours as it means them")};
 }
 
-// As sharp has it: whoever says what only palettes know means one, and a quality too.
+// As sharp has it: whoever says what only palettes know means one, and a quality too, unless it was said of whatever
+// format `auto` chooses.
 bool means_palette(const boost::json::object& params) {
   const auto has = [&](const char* name) { return sdk::has(params, name); };
-  if (!has("palette")) return has("quality") || has("colors") || has("dither") || has("effort") || has("bit_depth");
+  const bool is_auto = has("format") && sdk::string(params, "format") == kAuto;
+  if (!has("palette"))
+    return (has("quality") && !is_auto) || has("colors") || has("dither") || has("effort") || has("bit_depth");
   if (sdk::boolean(params, "palette")) return true;
   for (const char* name : {"colors", "dither", "effort", "bit_depth"}) {
     if (!has(name)) continue;
@@ -234,16 +238,74 @@ void check_format_holds(Format format, cv::Size size) {
       "format");
 }
 
-Format choose_format(const Header& input) {
+void check_format_holds(Format format, const MetadataView& metadata) {
+  if (format != Format::kJpeg) return;
+  const auto check = [](std::string_view what, std::size_t bytes, std::size_t most) {
+    if (bytes <= most) return;
+    throw sdk::JobError(
+        sdk::JobErrorCode::kInvalidArgument,
+        fmt::format("a jpeg has room for {} bytes of {}, and the picture has {}: choose png or webp, or "
+                    "leave keep_metadata out",
+                    most, what, bytes),
+        "keep_metadata");
+  };
+  check("EXIF", metadata.exif.size(), kJpegExifBytesMax);
+  check("XMP", metadata.xmp.size(), kJpegXmpBytesMax);
+}
+
+namespace {
+
+bool fits(const Header& input, Format format) { return std::max(input.width, input.height) <= side_max_of(format); }
+
+Format best_format(const Header& input) {
   constexpr std::uint64_t kIconPixels = 64 * 64;
   constexpr std::uint64_t kSmallPhotoPixels = 256 * 256;
   const std::uint64_t pixels = input.pixels();
-  const auto fits = [&](Format format) { return std::max(input.width, input.height) <= side_max_of(format); };
-  if (input.frames > 1) return fits(Format::kWebp) ? Format::kWebp : Format::kGif;
+  if (input.frames > 1) return fits(input, Format::kWebp) ? Format::kWebp : Format::kGif;
   if (input.lossless && pixels <= kIconPixels) return Format::kPng;
-  if (!fits(Format::kWebp)) return input.alpha || !fits(Format::kJpeg) ? Format::kPng : Format::kJpeg;
+  if (!fits(input, Format::kWebp)) return input.alpha || !fits(input, Format::kJpeg) ? Format::kPng : Format::kJpeg;
   if (input.alpha || pixels > kSmallPhotoPixels) return Format::kWebp;
   return Format::kJpeg;
+}
+
+// The best one first.
+std::vector<Format> formats_for(const Header& input) {
+  using enum Format;
+  std::vector<Format> formats{best_format(input)};
+  const std::vector<Format> others = input.frames > 1 ? std::vector{kWebp, kGif}
+                                     : input.alpha    ? std::vector{kWebp, kPng}
+                                                      : std::vector{kWebp, kJpeg, kPng};
+  std::ranges::copy_if(others, std::back_inserter(formats),
+                       [&](Format each) { return each != formats.front() && fits(input, each); });
+  return formats;
+}
+
+bool takes(Format format, std::string_view option, const boost::json::object& params) {
+  if (format == Format::kPng && option == "effort") {
+    return std::ranges::any_of(std::array{"palette", "colors", "dither", "bit_depth"},
+                               [&](const char* each) { return sdk::has(params, each); });
+  }
+  const auto row = std::ranges::find(table(), option, &Belongs::option);
+  return std::ranges::find(row->formats, format) != row->formats.end();
+}
+
+}  // namespace
+
+Format choose_format(const Header& input, const boost::json::object& params) {
+  std::vector<std::string_view> given;
+  for (const Belongs& row : table()) {
+    if (sdk::has(params, row.option)) given.push_back(row.option);
+  }
+  const std::vector<Format> formats = formats_for(input);
+  for (const Format format : formats) {
+    if (std::ranges::all_of(given, [&](std::string_view each) { return takes(format, each, params); })) return format;
+  }
+  std::vector<std::string_view> names;
+  for (const Format each : formats) names.push_back(name_of(each));
+  throw sdk::JobError(sdk::JobErrorCode::kInvalidArgument,
+                      fmt::format("auto is one of {} for this picture, and none of them has {}: say a format that has",
+                                  fmt::join(names, ", "), fmt::join(given, " and ")),
+                      "format");
 }
 
 }  // namespace quern::image

@@ -26,6 +26,9 @@ namespace quern::image {
 // Throws JobError(kInvalidArgument) for a picture that the format has no room for.
 void check_format_holds(Format format, cv::Size size);
 
+// Likewise for EXIF or XMP that it has no room for.
+void check_format_holds(Format format, const MetadataView& metadata);
+
 // What `format: auto` becomes, of the formats that every browser shows:
 //
 //     an animation                              webp
@@ -35,6 +38,11 @@ void check_format_holds(Format format, cv::Size size);
 //
 // What is too long for a webp becomes a gif, png or jpeg. Sizes are those of the result where it begins with a resize.
 // A small photo takes about as much as a JPEG as it does as a WebP, and a fifth of the time.
-[[nodiscard]] Format choose_format(const Header& input);
+//
+// Of options in `params`, the result's format must have all: the first that has of the one above and then webp, gif for
+// animations; webp, png where anything may be transparent; else webp, jpeg, png. A png is taken to have quality, of
+// which it loses none, and effort only beside what means a palette. Throws JobError(kInvalidArgument) where none has
+// them.
+[[nodiscard]] Format choose_format(const Header& input, const boost::json::object& params = {});
 
 }  // namespace quern::image

@@ -50,7 +50,9 @@ std::unique_ptr<Decoder> open_within_limits(Bytes bytes, const InputOptions& opt
 }  // namespace
 
 std::unique_ptr<Decoder> open_input(const sdk::Job& job, std::size_t part, const InputOptions& options) {
-  return reading_part(job, part, [&] { return open_within_limits(job.inputs()[part].bytes, options, job); });
+  InputOptions used = options;
+  used.animated = options.animated && part == 0;
+  return reading_part(job, part, [&] { return open_within_limits(job.inputs()[part].bytes, used, job); });
 }
 
 cv::Mat first_picture(const sdk::Job& job, std::size_t part, const InputOptions& options) {
@@ -63,7 +65,8 @@ cv::Mat first_picture(const sdk::Job& job, std::size_t part, const InputOptions&
 }
 
 std::vector<cv::Mat> first_pictures(sdk::Job& job, std::uint64_t working_bytes) {
-  const InputOptions options = input_options(job.params());
+  InputOptions options = input_options(job.params());
+  options.animated = false;
   std::uint64_t bytes = kEstimateBase;
   std::uint64_t pixels = 0;
   for (std::size_t i = 0; i < job.inputs().size(); ++i) {

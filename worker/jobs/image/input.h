@@ -32,7 +32,8 @@ struct InputOptions {
 };
 [[nodiscard]] InputOptions input_options(const boost::json::object& params);
 
-// Opens an input and holds its header against the limits. Throws kTooLarge naming the limit.
+// Opens an input and holds its header against the limits: of all frames of the first one, if they are wanted, and of
+// one frame of those behind it. Throws kTooLarge naming the limit.
 [[nodiscard]] std::unique_ptr<Decoder> open_input(const sdk::Job& job, std::size_t part, const InputOptions& options);
 // All of its first frame: upright, sRGB. The memory has been reserved.
 [[nodiscard]] cv::Mat first_picture(const sdk::Job& job, std::size_t part, const InputOptions& options);

@@ -151,6 +151,7 @@ class Rendering {
       track.options.orientation = orientation;
       track.options.metadata.exif = metadata_.exif;
       track.options.metadata.xmp = metadata_.xmp;
+      check_format_holds(track.options.format, track.options.metadata);
     }
   }
 
@@ -189,7 +190,7 @@ class Rendering {
     return resize != nullptr ? plan_of(resize->request(), upright).canvas : upright;
   }
 
-  // From the decoder to the encoder.
+  // From the decoder to the encoder. Throws for operations that are known to be refused.
   [[nodiscard]] OutputEstimate estimate_of(const Track& track) const {
     Shape shape{cv_size(upright_size(stored_, orientation_)), decoder_->header().alpha};
     const bool resizes_first = first_resize(track.output) != nullptr;
@@ -201,10 +202,13 @@ class Rendering {
     estimate.metadata_bytes = metadata.icc.size() + metadata.exif.size() + metadata.xmp.size();
     if (!resizes_first) estimate.operated_pixels = area_of(shape);
     bool is_first = true;
+    bool is_exact = true;
     for (const Operations* operations : {&shared_, &track.output.operations}) {
       for (const auto& operation : *operations) {
+        if (is_exact) operation->check(shape, {});
+        is_exact = is_exact && operation->is_exact();
         const Shape after = operation->after(shape);
-        if (after.size != shape.size && area_of(after) > std::uint64_t{kPicturePixelsMax}) break;  // it will be refused
+        if (after.size != shape.size && area_of(after) > std::uint64_t{kPicturePixelsMax}) break;  // or it is refused
         if (!is_first || !resizes_first) {
           estimate.operated_pixels = std::max({estimate.operated_pixels, area_of(shape), area_of(after)});
         }

@@ -199,10 +199,11 @@ class Compressor {
     return true;
   }
 
-  // A marker's payload; what one marker can't hold is left out.
+  static_assert(kExifPrefix.size() + kJpegExifBytesMax == kXmpPrefix.size() + kJpegXmpBytesMax);
+
+  // A marker's payload.
   static std::vector<std::byte> marker_data(std::string_view prefix, Bytes data) {
-    constexpr std::size_t kMarkerBytesMax = 65'533;
-    if (data.empty() || prefix.size() + data.size() > kMarkerBytesMax) return {};
+    if (data.empty()) return {};
     const auto head = std::as_bytes(std::span(prefix));
     std::vector<std::byte> marker(head.begin(), head.end());
     marker.insert(marker.end(), data.begin(), data.end());

@@ -28,17 +28,16 @@ OperationKind extract_kind() {
     const cv::Rect area(arguments.integer("left"), arguments.integer("top"), arguments.integer("width"),
                         arguments.integer("height"));
     return stateless(
-        [area, path = arguments.path()](const cv::Mat& picture, Context& context) {
-          if (area.x + area.width > picture.cols || area.y + area.height > picture.rows) {
-            refuse_at(path, fmt::format("the part of {} x {} at {}, {} does not lie inside of the picture of {} x {}",
-                                        area.width, area.height, area.x, area.y, picture.cols, picture.rows));
-          }
-          check_size(area.width, area.height, context.limits, path);
-          return extract(picture, area);
-        },
+        [area](const cv::Mat& picture, Context& /*context*/) { return extract(picture, area); },
         [area](const Shape& before) {
           return Shape{{std::min(area.width, before.size.width), std::min(area.height, before.size.height)},
                        before.alpha};
+        },
+        {},
+        [area, path = arguments.path()](const Shape& before, const Limits& /*limits*/) {
+          if (area.x + area.width <= before.size.width && area.y + area.height <= before.size.height) return;
+          refuse_at(path, fmt::format("the part of {} x {} at {}, {} does not lie inside of the picture of {} x {}",
+                                      area.width, area.height, area.x, area.y, before.size.width, before.size.height));
         });
   };
   return {.spec = spec, .make = make};
@@ -66,17 +65,17 @@ OperationKind extend_kind() {
     const ExtendWith with = meaning_of(kExtendWith, arguments.string("extend_with"));
     const Color background = arguments.color("background");
     return stateless(
-        [=, path = arguments.path()](const cv::Mat& picture, Context& context) {
-          check_size(std::int64_t{picture.cols} + margins.left + margins.right,
-                     std::int64_t{picture.rows} + margins.top + margins.bottom, context.limits, path);
-          return extend(picture, margins, with, background);
-        },
+        [=](const cv::Mat& picture, Context& /*context*/) { return extend(picture, margins, with, background); },
         [=](const Shape& before) {
           return Shape{
               {before.size.width + margins.left + margins.right, before.size.height + margins.top + margins.bottom},
               before.alpha || background.a != 255};
         },
-        with == ExtendWith::kBackground ? wishes_of(background) : Wishes{});
+        with == ExtendWith::kBackground ? wishes_of(background) : Wishes{},
+        [=, path = arguments.path()](const Shape& before, const Limits& limits) {
+          check_size(before.size, std::int64_t{before.size.width} + margins.left + margins.right,
+                     std::int64_t{before.size.height} + margins.top + margins.bottom, limits, path);
+        });
   };
   return {.spec = spec, .make = make};
 }
@@ -89,6 +88,7 @@ class Trim : public Operation {
     if (!box_) box_ = trim_box(picture, options_);
     return extract(picture, *box_ & cv::Rect(0, 0, picture.cols, picture.rows));
   }
+  [[nodiscard]] bool is_exact() const override { return false; }
   [[nodiscard]] Wishes wishes() const override { return wishes_of(options_.background.value_or(Color{})); }
 
  private:
@@ -121,15 +121,15 @@ OperationKind rotate_kind() {
     const double angle = arguments.number("angle");
     const Color background = arguments.color("background");
     return stateless(
-        [=, path = arguments.path()](const cv::Mat& picture, Context& context) {
-          const cv::Size size = rotated_size(picture.size(), angle);
-          check_size(size.width, size.height, context.limits, path);
-          return rotate(picture, angle, background, context.job);
-        },
+        [=](const cv::Mat& picture, Context& context) { return rotate(picture, angle, background, context.job); },
         [=](const Shape& before) {
           return Shape{rotated_size(before.size, angle), before.alpha || background.a != 255};
         },
-        wishes_of(background));
+        wishes_of(background),
+        [=, path = arguments.path()](const Shape& before, const Limits& limits) {
+          const cv::Size size = rotated_size(before.size, angle);
+          check_size(before.size, size.width, size.height, limits, path);
+        });
   };
   return {.spec = spec, .make = make};
 }

@@ -19,15 +19,23 @@ constexpr std::string_view kTag = "op";
 
 class Stateless : public Operation {
  public:
-  Stateless(std::function<cv::Mat(const cv::Mat&, Context&)> apply, std::function<Shape(Shape)> after, Wishes wishes)
-      : apply_(std::move(apply)), after_(std::move(after)), wishes_(wishes) {}
-  cv::Mat apply(cv::Mat picture, Context& context) override { return apply_(picture, context); }
+  Stateless(std::function<cv::Mat(const cv::Mat&, Context&)> apply, std::function<Shape(Shape)> after, Wishes wishes,
+            std::function<void(const Shape&, const Limits&)> check)
+      : apply_(std::move(apply)), after_(std::move(after)), check_(std::move(check)), wishes_(wishes) {}
+  cv::Mat apply(cv::Mat picture, Context& context) override {
+    check({picture.size(), picture.channels() == 4}, context.limits);
+    return apply_(picture, context);
+  }
+  void check(const Shape& before, const Limits& limits) const override {
+    if (check_) check_(before, limits);
+  }
   [[nodiscard]] Shape after(const Shape& before) const override { return after_ ? after_(before) : before; }
   [[nodiscard]] Wishes wishes() const override { return wishes_; }
 
  private:
   std::function<cv::Mat(const cv::Mat&, Context&)> apply_;
   std::function<Shape(Shape)> after_;
+  std::function<void(const Shape&, const Limits&)> check_;
   Wishes wishes_;
 };
 
@@ -83,8 +91,9 @@ cv::Mat apply_all(std::span<const std::unique_ptr<Operation>> operations, cv::Ma
 }
 
 std::unique_ptr<Operation> stateless(std::function<cv::Mat(const cv::Mat&, Context&)> apply,
-                                     std::function<Shape(Shape)> after, Wishes wishes) {
-  return std::make_unique<Stateless>(std::move(apply), std::move(after), wishes);
+                                     std::function<Shape(Shape)> after, Wishes wishes,
+                                     std::function<void(const Shape&, const Limits&)> check) {
+  return std::make_unique<Stateless>(std::move(apply), std::move(after), wishes, std::move(check));
 }
 
 Wishes wishes_of(Color color) {
@@ -92,12 +101,16 @@ Wishes wishes_of(Color color) {
   return {.srgb = !neutral && color.a != 0};
 }
 
-void check_size(std::int64_t width, std::int64_t height, const Limits& limits, std::string_view field) {
+void check_size(cv::Size before, std::int64_t width, std::int64_t height, const Limits& limits,
+                std::string_view field) {
+  const auto [shorter, longer] = std::minmax(width, height);
+  if (shorter <= std::min(before.width, before.height) && longer <= std::max(before.width, before.height)) return;
   if (width <= limits.side_max && height <= limits.side_max && width * height <= limits.pixels_max) return;
   throw sdk::JobError(
       sdk::JobErrorCode::kTooLarge,
-      fmt::format("{}: the picture would have {} x {} pixels; at most {} a side and {} in all are allowed", field,
-                  width, height, limits.side_max, limits.pixels_max),
+      fmt::format("{}: the picture would have {} x {} pixels; at most {} a side and {} in all are allowed: resize it "
+                  "to less before",
+                  field, width, height, limits.side_max, limits.pixels_max),
       std::string(field));
 }
 

@@ -77,6 +77,10 @@ class Operation {
 
   // The most that a picture of this shape can become: memory is reserved by it, before there are pixels.
   [[nodiscard]] virtual Shape after(const Shape& before) const { return before; }
+  // Whether it always becomes just that. Else its pixels decide, and it may become less.
+  [[nodiscard]] virtual bool is_exact() const { return true; }
+  // Throws what apply() throws for a picture of this shape, before there are pixels.
+  virtual void check(const Shape& /*before*/, const Limits& /*limits*/) const {}
   [[nodiscard]] virtual Wishes wishes() const { return {}; }
 };
 
@@ -100,14 +104,17 @@ struct OperationKind {
 [[nodiscard]] cv::Mat apply_all(std::span<const std::unique_ptr<Operation>> operations, cv::Mat picture,
                                 Context& context);
 
-// An operation that keeps nothing from frame to frame. Without `after`, shapes stay as they are.
+// An operation that keeps nothing from frame to frame. Without `after`, shapes stay as they are. `apply` is called
+// after `check`.
 [[nodiscard]] std::unique_ptr<Operation> stateless(std::function<cv::Mat(const cv::Mat&, Context&)> apply,
-                                                   std::function<Shape(Shape)> after = {}, Wishes wishes = {});
+                                                   std::function<Shape(Shape)> after = {}, Wishes wishes = {},
+                                                   std::function<void(const Shape&, const Limits&)> check = {});
 
 // What an operation that uses this sRGB colour wishes. Black and white are the same with every profile.
 [[nodiscard]] Wishes wishes_of(Color color);
 
-// Throws kTooLarge for a picture that an operation would make larger than the limits. Asked before it is allocated.
-void check_size(std::int64_t width, std::int64_t height, const Limits& limits, std::string_view field);
+// Throws kTooLarge for a picture that an operation would make larger, and larger than the limits: what came in so may
+// stay so. Asked before it is allocated.
+void check_size(cv::Size before, std::int64_t width, std::int64_t height, const Limits& limits, std::string_view field);
 
 }  // namespace quern::image
