@@ -125,6 +125,22 @@ TEST(Avif, LosslessIsExactAndQualityCosts) {
   EXPECT_EQ(read_header(made(R"("effort":0)")).chroma_subsampling, "4:2:0");
 }
 
+// Nothing but `none` takes it for a picture.
+TEST(Avif, DamageWithinAPictureIsAnError) {
+  const File whole = file_of(gradient(320, 240), Format::kAvif, 90);
+  for (const double place : {0.4, 0.5, 0.6, 0.7, 0.8}) {
+    File damaged = whole;
+    const auto first = static_cast<std::size_t>(static_cast<double>(whole.size()) * place);
+    for (std::size_t i = 0; i < 8; ++i) damaged[first + i] ^= std::byte{0xff};
+    FakeJob strict(sdk::find_kind("image.resize"), R"({"width":100,"format":"png"})");
+    strict.add_input(damaged);
+    EXPECT_EQ(sdk::error_of([&] { strict.run(); }).code(), sdk::JobErrorCode::kBadInput) << place;
+    FakeJob forgiving(sdk::find_kind("image.resize"), R"({"width":100,"format":"png","fail_on":"none"})");
+    forgiving.add_input(damaged).run();
+    EXPECT_EQ(picture_of(forgiving.bytes()).cols, 100) << place;
+  }
+}
+
 TEST(Avif, KeepsAlpha) {
   const cv::Mat picture = with_alpha_of(gradient(40, 30), 77);
   const cv::Mat back = picture_of(file_of(picture, Format::kAvif));

@@ -62,6 +62,11 @@ File progressive_inks(const cv::Mat& picture) {
 
 File transparent(const cv::Mat& picture) { return file_of(with_alpha_of(picture, 200), Format::kPng); }
 
+// AV1 takes long to encode.
+File avif_of_a_quarter(const cv::Mat& picture) {
+  return file_of(picture(cv::Rect(0, 0, picture.cols / 2, picture.rows / 2)), Format::kAvif);
+}
+
 struct Way {
   const char* name;
   Format format;
@@ -108,6 +113,7 @@ INSTANTIATE_TEST_SUITE_P(
         Way{"PngCutFromWhatIsVast", Format::kPng, "image.resize",
             R"({"width":16383,"height":10,"position":"attention","format":"png"})"},
         Way{"WebpShrunk", Format::kWebp, "image.resize", R"({"width":600,"format":"png"})"},
+        Way{"AvifSmall", Format::kAvif, "image.resize", R"({"width":320,"format":"jpeg"})", 1, avif_of_a_quarter},
         Way{"PngToPalette", Format::kPng, "image.resize", R"({"width":1800,"format":"png","palette":true})"},
         Way{"PngToGif", Format::kPng, "image.resize", R"({"width":1800,"format":"gif"})"},
         Way{"JpegsPlaceholder", Format::kJpeg, "image.placeholder", "{}"},

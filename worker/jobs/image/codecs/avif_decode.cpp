@@ -50,7 +50,9 @@ File open_file(Bytes bytes, FailOn fail_on, std::uint64_t pixels_max) {
   File decoder(avifDecoderCreate());
   if (!decoder) throw std::bad_alloc();
   decoder->maxThreads = 1;
-  decoder->codecChoice = pixels_max <= kDav1dPixelsMax ? AVIF_CODEC_CHOICE_DAV1D : AVIF_CODEC_CHOICE_AOM;
+  // libaom tells of damage within a picture, dav1d makes a picture of nearly anything
+  const bool forgives = fail_on == FailOn::kNone && pixels_max <= kDav1dPixelsMax;
+  decoder->codecChoice = forgives ? AVIF_CODEC_CHOICE_DAV1D : AVIF_CODEC_CHOICE_AOM;
   decoder->imageSizeLimit =
       static_cast<std::uint32_t>(std::min<std::uint64_t>(pixels_max, AVIF_DEFAULT_IMAGE_SIZE_LIMIT));
   decoder->imageDimensionLimit = 65'536;
