@@ -359,8 +359,10 @@ TEST_F(Batch, StopsAtTheFirstFailureWhenAskedTo) {
 TEST_F(Batch, InterruptedLeavesOnlyWholeOutputs) {
   const Server server;
   write_texts(200);
-  OnTerminal terminal(server, slow_words(20));
+  OnTerminal terminal(server, slow_words(100));
   EXPECT_TRUE(eventually([&] { return texts_out() >= 5; }));
+  ASSERT_TRUE(server.operate(wire::AdminOp::kPause, "debug"));  // there is something to cancel, however long it takes
+  EXPECT_TRUE(eventually([&] { return server.pool().at("queued").to_number<int>() > 0; }));
   terminal.signal(SIGINT);
   EXPECT_EQ(terminal.exit_code(), 8) << terminal.seen();
   EXPECT_THAT(terminal.seen(), HasSubstr("stopped before the end: interrupted"));
