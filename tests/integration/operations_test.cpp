@@ -294,7 +294,7 @@ TEST(Limits, ALateWorkerLivesAndItsJobCostsNoAttempt) {
   const Server server("[pools.debug]\nmodules = ['debug']\nworkers = 1\ncancel_grace_ms = 20000\n");
   client::Client client = server.connect();
   Operator watch(server);
-  const auto worker = watch.pool().at("workers").at(0).at("pid").to_number<pid_t>();
+  const pid_t worker = server.only_worker();
   ASSERT_EQ(::kill(worker, SIGSTOP), 0);
   Job late = job("debug.noop");
   late.options.run_timeout_ms = 20;

@@ -14,7 +14,7 @@ std::uint64_t decoder_bytes(const Header& header) {
     case Format::kWebp:
       return header.frames > 1 ? 12 : header.lossless ? 4 : 1;  // canvases; the lossless decoder's own copy
     case Format::kGif: return 8;                                // the canvas, and the one to go back to
-    case Format::kAvif: return 12;                              // planes of 16 bits, twice
+    case Format::kAvif: return 16;                              // planes of 16 bits, with borders, twice
     case Format::kBmp:
     case Format::kPlaceholder: break;
   }

@@ -45,14 +45,12 @@ std::string_view subsampling_of(avifPixelFormat format) {
   }
 }
 
-// `pixels_max`: of one coded picture; no more is decoded, whatever the file says of its size.
-File open_file(Bytes bytes, FailOn fail_on, std::uint64_t pixels_max) {
+// `pixels_max`: of one coded picture. dav1d decodes no more, whatever the file says of its size.
+File open_file(Bytes bytes, FailOn fail_on, std::uint64_t pixels_max, avifCodecChoice codec) {
   File decoder(avifDecoderCreate());
   if (!decoder) throw std::bad_alloc();
   decoder->maxThreads = 1;
-  // libaom tells of damage within a picture, dav1d makes a picture of nearly anything
-  const bool forgives = fail_on == FailOn::kNone && pixels_max <= kDav1dPixelsMax;
-  decoder->codecChoice = forgives ? AVIF_CODEC_CHOICE_DAV1D : AVIF_CODEC_CHOICE_AOM;
+  decoder->codecChoice = codec;
   decoder->imageSizeLimit =
       static_cast<std::uint32_t>(std::min<std::uint64_t>(pixels_max, AVIF_DEFAULT_IMAGE_SIZE_LIMIT));
   decoder->imageDimensionLimit = 65'536;
@@ -86,7 +84,7 @@ class AvifDecoder final : public Decoder {
         fail_on_(fail_on),
         job_(job),
         // the caller judges sizes from the header; libavif has a bound of its own
-        decoder_(open_file(bytes, fail_on, AVIF_DEFAULT_IMAGE_SIZE_LIMIT)) {
+        decoder_(open_file(bytes, fail_on, AVIF_DEFAULT_IMAGE_SIZE_LIMIT, AVIF_CODEC_CHOICE_AUTO)) {
     const avifImage& image = *decoder_->image;
     const cv::Rect shown = aperture_of(image);
     header_ = {.format = Format::kAvif,
@@ -116,9 +114,11 @@ class AvifDecoder final : public Decoder {
     // coded in whole blocks.
     constexpr std::uint64_t kBlock = 64;
     const avifImage& described = *decoder_->image;
-    decoder_ = open_file(bytes_, fail_on_, (described.width + kBlock) * (described.height + kBlock));
-    check(avifDecoderNextImage(decoder_.get()), *decoder_);
-    job_.throw_if_cancelled();
+    const std::uint64_t pixels_max = (described.width + kBlock) * (described.height + kBlock);
+    // libaom tells of damage within a picture, and dav1d makes a picture of nearly anything. But libaom decodes
+    // pictures of any size: so dav1d goes first.
+    if (pixels_max <= kDav1dPixelsMax) decode_with(AVIF_CODEC_CHOICE_DAV1D, pixels_max);
+    if (pixels_max > kDav1dPixelsMax || fail_on_ != FailOn::kNone) decode_with(AVIF_CODEC_CHOICE_AOM, pixels_max);
     const avifImage& image = *decoder_->image;
     cv::Mat picture(static_cast<int>(image.height), static_cast<int>(image.width), header().alpha ? CV_8UC4 : CV_8UC3);
     avifRGBImage target;
@@ -134,6 +134,13 @@ class AvifDecoder final : public Decoder {
   }
 
  private:
+  void decode_with(avifCodecChoice codec, std::uint64_t pixels_max) {
+    decoder_.reset();  // the memory of one of them is enough
+    decoder_ = open_file(bytes_, fail_on_, pixels_max, codec);
+    check(avifDecoderNextImage(decoder_.get()), *decoder_);
+    job_.throw_if_cancelled();
+  }
+
   Bytes bytes_;
   FailOn fail_on_;
   const sdk::Job& job_;
