@@ -104,6 +104,7 @@ struct Job {
   RetryOn retry_on = RetryOn::kCrash;
   std::uint32_t attempts_max = 1;
   std::uint32_t attempts = 0;  // begun so far
+  std::uint32_t moves = 0;     // away from workers that had not begun it in time
   std::uint32_t queue_timeout_ms = 0;
   std::uint32_t run_timeout_ms = 0;
   std::uint64_t result_bytes_max = 0;

@@ -186,7 +186,6 @@ class Pool final : private WorkerEvents, private FleetEvents {
   void arm(std::int64_t at_ns);
   void on_timer();
   [[nodiscard]] std::int64_t end_if_due(Worker& worker, std::int64_t now);
-  [[nodiscard]] bool is_at_work_again(Worker& worker);
   void end_unwilling(Job& job);
   void move_on(Job& job, Worker& stuck);
   void expire(Job& job, std::int64_t now);

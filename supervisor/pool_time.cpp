@@ -97,37 +97,43 @@ std::int64_t Pool::end_if_due(Worker& worker, std::int64_t now) {
   worker.kill_at_ns = INT64_MAX;
   if (retires) {
     worker.kill({CauseKind::kOperator, 0});
-  } else if (!is_at_work_again(worker)) {
-    worker.kill({CauseKind::kRunTimeout, 0});
+    return INT64_MAX;
   }
+  worker.take_answers();  // which may give it more to do
+  if (worker.settled()) return INT64_MAX;
+  take_back(worker);                                             // nothing is given to it below this line
+  if (worker.kill_at_ns != INT64_MAX) return worker.kill_at_ns;  // on_emptied: it was about to
+  if (worker.passed_over()) return worker.kill_at_ns = now + config_.cancel_grace_ms * kNsPerMs;  // so it says
+  worker.kill({CauseKind::kRunTimeout, 0});
   return INT64_MAX;
-}
-
-// Whether it has passed over what was taken back from it; else it has nothing left that it could begin.
-bool Pool::is_at_work_again(Worker& worker) {
-  take_back(worker);
-  worker.take_answers();
-  return worker.passed_over();
 }
 
 // The job was asked to stop, and the grace period is over. What waits behind it must not die with it.
 void Pool::end_unwilling(Job& job) {
   Worker& worker = *job.worker;
+  const std::uint64_t position = job.position;
+  const Cause why{job.stop, 0};
   watch_until(job, INT64_MAX);
   take_back(worker);
-  if (worker.is_over(job)) {
-    worker.take_answers();  // at the last moment; what follows it may have begun
-  } else {
-    worker.kill({job.stop, 0});
+  if (job.worker == nullptr) {  // it was begun, and is not any more: a lie
+    worker.kill({CauseKind::kChannelCorrupt, 0});
+    queue_.remove(job);
+    room_.notify_all();
+    fail(job, stopped_early(job));
+    return;
   }
+  if (worker.is_over(job)) worker.take_answers();  // at the last moment; what follows it may have begun
+  if (!worker.has_taken(position)) worker.kill(why);
 }
 
 // First in the ring for its whole run timeout, and not even begun: it waits elsewhere. The worker has the grace period
 // to show that it was only late (on_emptied).
 void Pool::move_on(Job& job, Worker& stuck) {
   take_back(stuck);
-  // its place in the queue was paid for once
-  job.queue_expiry_ns = std::max(job.queue_expiry_ns, now_ns() + job.queue_timeout_ms * kNsPerMs);
+  // its place in the queue was paid for once; but not for as long as workers say that they have not begun
+  if (job.moves++ < job.attempts_max) {
+    job.queue_expiry_ns = std::max(job.queue_expiry_ns, now_ns() + job.queue_timeout_ms * kNsPerMs);
+  }
   requeue(job);
   dispatch();
 }

@@ -52,7 +52,7 @@ void ChildRegistry::sweep_strangers_for_a_while(boost::asio::io_context& io) {
         for (auto delay = std::chrono::milliseconds(1); delay <= std::chrono::milliseconds(1024); delay *= 2) {
           pause.expires_after(delay);
           co_await pause.async_wait(boost::asio::use_awaitable);
-          registry.sweep_strangers();
+          if (!registry.birth_pending()) registry.sweep_strangers();
         }
       }(io, *this),
       boost::asio::detached);

@@ -116,7 +116,8 @@ void Worker::kill(Cause why) noexcept {
 // One that lives on without it, or has left in it what it said it had done, would hold up its pool's queue.
 void Worker::end_deaf() noexcept {
   if (!process_) return;  // given up
-  if (!process_->exiting()) deaf_ = true;
+  deaf_ = deaf_ || !process_->exiting();
+  dying_ = true;
   process_->kill(SIGKILL);
   killed_.notify_all();
 }
@@ -154,7 +155,7 @@ asio::awaitable<Cause> Worker::gone() {
 }
 
 asio::awaitable<void> Worker::until_given_up() {
-  while (killed_for_.kind == CauseKind::kNone && !deaf_) co_await killed_.wait();
+  while (killed_for_.kind == CauseKind::kNone && !dying_) co_await killed_.wait();
   asio::steady_timer patience(eventfd_.get_executor(), kDyingMax);
   co_await patience.async_wait(asio::use_awaitable);
 }
@@ -220,11 +221,6 @@ bool Worker::revoke(Job& job) noexcept {
   bytes_in_flight_ -= job.payload_bytes;
   job.worker = nullptr;
   announce_running();  // the next one has nothing before it now
-  if (running() == nullptr) {
-    const bool has_time = passed_over();
-    emptied_ = submissions_.next();
-    if (has_time) events_.on_emptied(*this);  // else its time runs already
-  }
   return true;
 }
 

@@ -106,11 +106,15 @@ class Worker {
   [[nodiscard]] Result<bool> publish(Job& job, std::int64_t now_ns);
   // Takes back a published job that has not begun. False: it has.
   [[nodiscard]] bool revoke(Job& job) noexcept;
-  // Whether it has passed over all that was taken back from it when on_emptied was called last.
-  [[nodiscard]] bool passed_over() const noexcept { return emptied_ == 0 || completions_.completed(emptied_ - 1); }
+  // Whether it has passed over all that was taken back from it when it was emptied last: by our own record, which
+  // take_answers() brings up to date; and by its word, which may be newer, or a lie.
+  [[nodiscard]] bool settled() const noexcept { return completions_.consumed() >= emptied_; }
+  [[nodiscard]] bool passed_over() const noexcept { return settled() || completions_.completed(emptied_ - 1); }
   // Whether it has answered the job, though nobody may have looked. Once nothing behind the job can be begun any more
   // (revoke), who kills this worker while it is not over kills no other job.
   [[nodiscard]] bool is_over(const Job& job) const noexcept { return completions_.completed(job.position); }
+  // Whether the answer to what was published there has been handed up.
+  [[nodiscard]] bool has_taken(std::uint64_t position) const noexcept { return completions_.consumed() > position; }
   // Hands up the answers that are there, without waiting for the bell. Kills it if they are none.
   void take_answers() { (void)drain(); }
   // Raises the cancel word for a running job.
@@ -208,7 +212,8 @@ class Worker {
   pid_t given_up_pid_ = -1;
   State state_ = State::kSpawning;
   bool retire_asked_ = false;
-  bool deaf_ = false;  // killed because its control socket takes nothing
+  bool deaf_ = false;   // killed because its control socket takes nothing
+  bool dying_ = false;  // likewise, or it was on its way out already
 };
 
 }  // namespace quern::supervisor

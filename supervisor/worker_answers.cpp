@@ -163,7 +163,13 @@ void Worker::wipe(std::uint64_t position) noexcept {
 }
 
 void Worker::announce_running() {
-  if (Job* job = running(); job != nullptr && !job->running) events_.on_begun(*job);
+  if (Job* job = running(); job != nullptr) {
+    if (!job->running) events_.on_begun(*job);
+  } else if (in_flight() > 0 && emptied_ != submissions_.next()) {
+    const bool has_time = passed_over();
+    emptied_ = submissions_.next();
+    if (has_time) events_.on_emptied(*this);  // else its time runs already
+  }
 }
 
 // A stack that is being written is announced by the ring that follows it.

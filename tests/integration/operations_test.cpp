@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <set>
 #include <string>
 
@@ -287,6 +288,31 @@ TEST_F(Configuration, AModuleThatIsNotThereIsNamed) {
   const auto ended = run({QUERND, "--config", path, "--runtime-dir", directory_ + "/run"});
   EXPECT_NE(ended.exit_code, 0);
   EXPECT_THAT(ended.err, HasSubstr("nosuch.so"));
+}
+
+// What was taken back from a worker sets it a limit. It has passed that over long before, and other jobs wait in its
+// ring when the limit comes.
+TEST(Limits, AWorkerIsNotKilledForWhatItHasPassedOver) {
+  const Server server("[pools.debug]\nmodules = ['debug']\nworkers = 1\ncancel_grace_ms = 50\n");
+  client::Client client = server.connect();
+  std::vector<std::future<Result<client::JobResult>>> answers;
+  const auto submit_some = [&] {
+    for (int i = 0; i < 200; ++i) answers.push_back(client.submit(job("debug.noop")));
+  };
+  const auto take_answers = [&] {
+    for (auto& answer : answers) ASSERT_TRUE(answer.get());
+    answers.clear();
+  };
+  for (int round = 0; round < 10; ++round) {
+    submit_some();
+    ASSERT_TRUE(server.operate(wire::AdminOp::kPause, "debug"));
+    ASSERT_TRUE(server.operate(wire::AdminOp::kResume, "debug"));
+    for (const auto until = std::chrono::steady_clock::now() + 100ms; std::chrono::steady_clock::now() < until;) {
+      submit_some();
+      take_answers();
+    }
+  }
+  EXPECT_EQ(server.deaths("run_timeout"), 0U);
 }
 
 // Late is not stuck: it was not scheduled for longer than its job's run timeout.
