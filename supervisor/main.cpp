@@ -33,8 +33,9 @@ void raise_descriptor_limit() {
 }
 
 int serve(quern::supervisor::Config config) {
-  boost::asio::io_context io(1);  // one thread: no locking inside Asio
-  quern::supervisor::Server server(io, std::move(config));
+  quern::supervisor::ChildRegistry children;  // outlives the loop: what still waits in it may hold processes
+  boost::asio::io_context io(1);              // one thread: no locking inside Asio
+  quern::supervisor::Server server(io, children, std::move(config));
   int exit_code = 0;
   boost::asio::co_spawn(io, server.run(), [&](std::exception_ptr failure, Result<void> ended) {
     if (failure) std::rethrow_exception(failure);

@@ -91,10 +91,11 @@ FleetOptions fleet_options(const Config& config, const PoolConfig& pool, Cgroups
 
 }  // namespace
 
-Server::Server(asio::io_context& io, Config config)
+Server::Server(asio::io_context& io, ChildRegistry& children, Config config)
     : io_(io),
       config_(std::move(config)),
       started_ns_(now_ns()),
+      children_(children),
       accounts_(account_limits(config_.limits, descriptors_max(), own_descriptors(config_)), closer_),
       shared_buffers_(closer_, config_.limits.shared_bytes_max, config_.limits.shared_bytes_per_uid_max),
       quarantine_(io, closer_, config_.limits.quarantine_bytes_max),

@@ -37,7 +37,8 @@ class Server final : private SessionHost {
  public:
   using Acceptor = boost::asio::local::stream_protocol::acceptor;
 
-  Server(boost::asio::io_context& io, Config config);
+  // `children` outlives `io`.
+  Server(boost::asio::io_context& io, ChildRegistry& children, Config config);
   ~Server();
 
   // From start to end; an Error is why it could not start.
@@ -71,7 +72,7 @@ class Server final : private SessionHost {
   boost::asio::io_context& io_;
   Config config_;
   std::int64_t started_ns_;
-  ChildRegistry children_;
+  ChildRegistry& children_;
   FdCloser closer_;
   ClientAccounts accounts_;
   SharedBuffers shared_buffers_;
