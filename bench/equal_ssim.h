@@ -2,7 +2,6 @@
 // single picture lies somewhere beside it.
 #pragma once
 
-#include <optional>
 #include <span>
 #include <string>
 #include <utility>

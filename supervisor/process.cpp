@@ -1,12 +1,9 @@
 #include "supervisor/process.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,14 +14,12 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
-#include <cstdio>
 #include <utility>
 
 namespace quern::supervisor {
 namespace {
 
 constexpr int kControlFd = 3;
-constexpr unsigned kExitingFlag = 0x4;  // PF_EXITING, include/linux/sched.h
 
 Cause cause_of(const siginfo_t& info) noexcept {
   if (info.si_code == CLD_EXITED) return {CauseKind::kExited, info.si_status};
@@ -89,22 +84,6 @@ boost::asio::awaitable<Cause> Process::exit() {
     pollfd ended{.fd = pidfd_.native_handle(), .events = POLLIN, .revents = 0};
     if (::poll(&ended, 1, 0) == 1) co_return reap();
   }
-}
-
-// Its flags in proc(5)'s stat. The name before them may hold anything.
-bool Process::exiting() const noexcept {
-  if (reaped_) return true;
-  char text[512];
-  char path[32];
-  *fmt::format_to_n(path, sizeof path - 1, "/proc/{}/stat", pid_).out = '\0';
-  const unique_fd file(::open(path, O_RDONLY | O_CLOEXEC));
-  const ssize_t n = file ? ::read(file.get(), text, sizeof text - 1) : -1;
-  if (n <= 0) return true;
-  text[n] = '\0';
-  const char* name_end = ::strrchr(text, ')');
-  unsigned flags = 0;
-  return name_end != nullptr && std::sscanf(name_end, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1 &&
-         (flags & kExitingFlag) != 0;
 }
 
 void Process::kill(int signal) noexcept {

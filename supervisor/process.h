@@ -78,9 +78,6 @@ class Process {
   // nothing, and may be begun again.
   [[nodiscard]] boost::asio::awaitable<Cause> exit();
 
-  // Whether it is on its way out, whoever sent it: its files close before its pidfd tells of the end.
-  [[nodiscard]] bool exiting() const noexcept;
-
   // Never fails: a process that has ended already is as dead as asked.
   void kill(int signal) noexcept;
 

@@ -31,7 +31,9 @@ constexpr std::chrono::milliseconds kLastLook{200};
 constexpr std::size_t kStatBytesMax = 4096;
 constexpr int kStateField = 3;  // numbered from 1, as in proc(5)
 constexpr int kParentField = 4;
+constexpr int kFlagsField = 9;
 constexpr int kStartedField = 22;
+constexpr std::uint32_t kExitingFlag = 0x4;  // PF_EXITING, include/linux/sched.h
 
 template <class Number>
 bool read_number(std::string_view word, Number& number) noexcept {
@@ -49,6 +51,7 @@ bool is_still(const ProcessEntry& process) noexcept {
 
 std::optional<ProcessEntry> parse_stat(std::string_view stat) noexcept {
   ProcessEntry process;
+  std::uint32_t flags = 0;
   const std::size_t open = stat.find(" (");
   const std::size_t close = stat.rfind(") ");
   if (open == std::string_view::npos || close == std::string_view::npos || close < open) return std::nullopt;
@@ -60,9 +63,11 @@ std::optional<ProcessEntry> parse_stat(std::string_view stat) noexcept {
     if (word.empty()) return std::nullopt;
     if (field == kStateField) process.state = word.front();
     if (field == kParentField && !read_number(word, process.parent)) return std::nullopt;
+    if (field == kFlagsField && !read_number(word, flags)) return std::nullopt;
     if (field == kStartedField && !read_number(word, process.started)) return std::nullopt;
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
+  process.exiting = (flags & kExitingFlag) != 0;
   return process;
 }
 

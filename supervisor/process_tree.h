@@ -37,6 +37,7 @@ struct ProcessEntry {
   pid_t parent = 0;
   char state = '?';           // as in proc(5): R, S, D, T, Z, ...
   std::uint64_t started = 0;  // clock ticks since boot: with the pid, who it is
+  bool exiting = false;       // on its way out, whoever sent it: its files close before its pidfd tells of the end
   friend bool operator==(const ProcessEntry&, const ProcessEntry&) = default;
 };
 
@@ -60,9 +61,10 @@ class ProcFs final : public ProcessTable {
   explicit ProcFs(std::string directory = "/proc") : directory_(std::move(directory)) {}
   [[nodiscard]] std::vector<ProcessEntry> list() const override;
   void signal(const ProcessEntry& process, int signal) noexcept override;
+  // One of them; nothing when it is not there.
+  [[nodiscard]] std::optional<ProcessEntry> read(pid_t pid) const;
 
  private:
-  [[nodiscard]] std::optional<ProcessEntry> read(pid_t pid) const;
   std::string directory_;
 };
 

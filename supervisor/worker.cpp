@@ -116,7 +116,8 @@ void Worker::kill(Cause why) noexcept {
 // One that lives on without it, or has left in it what it said it had done, would hold up its pool's queue.
 void Worker::end_deaf() noexcept {
   if (!process_) return;  // given up
-  deaf_ = deaf_ || !process_->exiting();
+  const auto process = ProcFs().read(process_->pid());
+  deaf_ = deaf_ || (process && !process->exiting);
   dying_ = true;
   process_->kill(SIGKILL);
   killed_.notify_all();
@@ -211,7 +212,7 @@ Result<bool> Worker::publish(Job& job, std::int64_t now_ns) {
   job.published_ns = now_ns;
   submissions_.publish(submission);
   ipc::ring_worker(channel_.header());
-  announce_running();
+  announce_front();
   return true;
 }
 
@@ -220,7 +221,7 @@ bool Worker::revoke(Job& job) noexcept {
   jobs_[channel_.slot(job.position)] = nullptr;
   bytes_in_flight_ -= job.payload_bytes;
   job.worker = nullptr;
-  announce_running();  // the next one has nothing before it now
+  announce_front();  // the next one has nothing before it now
   return true;
 }
 

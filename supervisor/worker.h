@@ -43,7 +43,7 @@ class WorkerEvents {
   virtual void on_answer(Worker& worker, Job& job, const WorkerAnswer& answer) = 0;
   // `job` came to the front of the ring: the worker runs it now, or should.
   virtual void on_begun(Job& job) = 0;
-  // All that the worker was given was taken back, and it has not passed over that yet.
+  // Nothing is left in the worker's ring but what was taken back from it, which it has yet to pass over.
   virtual void on_emptied(Worker& worker) = 0;
   // Like JobClient's, of a job that streams its result.
   [[nodiscard]] virtual std::size_t stream_room(const Job& job) = 0;
@@ -178,7 +178,7 @@ class Worker {
   void hand_up(Job& job, const ipc::StreamConsumer::Bytes& bytes);
   void wipe(std::uint64_t position) noexcept;
   void wipe(const ipc::StreamConsumer::Bytes& taken) noexcept;
-  void announce_running();
+  void announce_front();
   void announce_stack();
 
   boost::asio::io_context& io_;

@@ -82,7 +82,7 @@ bool Worker::deliver(const ipc::Completion& completion) {
   answers_.drop();
   if (wipe_[slot] != 0) wipe(completion.position);
   completions_.pop();
-  announce_running();
+  announce_front();
   return true;
 }
 
@@ -162,7 +162,8 @@ void Worker::wipe(std::uint64_t position) noexcept {
   ::explicit_bzero(output.data(), output.size());
 }
 
-void Worker::announce_running() {
+// What the worker comes to next: a job, or only what was taken back.
+void Worker::announce_front() {
   if (Job* job = running(); job != nullptr) {
     if (!job->running) events_.on_begun(*job);
   } else if (in_flight() > 0 && emptied_ != submissions_.next()) {

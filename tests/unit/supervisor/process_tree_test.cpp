@@ -23,6 +23,12 @@ TEST(ParseStat, NamesMayHoldAnything) {
   EXPECT_EQ(parse_stat("42 ()" + rest)->pid, 42);
 }
 
+TEST(ParseStat, TellsWhoIsOnTheWayOut) {
+  const std::string rest = " 1 0 0 0 0 0 0 0 20 0 1 0 998877 1000 10";
+  EXPECT_FALSE(parse_stat("42 (sh) S 7 1 1 0 -1 4194560" + rest)->exiting);
+  EXPECT_TRUE(parse_stat("42 (sh) R 7 1 1 0 -1 4194564" + rest)->exiting);
+}
+
 TEST(ParseStat, NonsenseIsNothing) {
   for (const char* text : {"", "42", "42 (sh)", "42 (sh) ", "42 (sh) S", "42 (sh) S x", "x (sh) S 1 1 1 0", ") ( ",
                            "42 (sh) S 1 1 1 0 -1"}) {

@@ -14,29 +14,8 @@
 namespace quern::image {
 namespace {
 
-struct Sketch {
-  cv::Mat rgb;     // CV_8UC3, over black
-  double scale_x;  // of the sketch's pixels to the picture's
-  double scale_y;
-  cv::Size cut;  // in the sketch's pixels
-};
-
-Sketch sketch_of(const cv::Mat& picture, cv::Size cut) {
-  const int across = std::min(picture.cols, int{kLookSideMax});
-  const int down = std::min(picture.rows, int{kLookSideMax});
-  cv::Mat small;
-  cv::resize(picture, small, {across, down}, 0, 0, cv::INTER_AREA);
-  Sketch sketch{.rgb = flatten(small, Color{}),
-                .scale_x = static_cast<double>(picture.cols) / across,
-                .scale_y = static_cast<double>(picture.rows) / down,
-                .cut = {}};
-  sketch.cut = {std::clamp(static_cast<int>(std::lround(cut.width / sketch.scale_x)), 1, across),
-                std::clamp(static_cast<int>(std::lround(cut.height / sketch.scale_y)), 1, down)};
-  return sketch;
-}
-
 // The place with the highest score; the nearest to the middle among equals.
-cv::Point best_place(const cv::Mat& picture, cv::Size cut, const Sketch& sketch, const cv::Mat_<double>& scores) {
+cv::Point best_place(const cv::Mat_<double>& scores) {
   const cv::Point free(scores.cols - 1, scores.rows - 1);
   const auto from_middle = [&](cv::Point at) { return std::abs(2 * at.x - free.x) + std::abs(2 * at.y - free.y); };
   cv::Point best(free.x / 2, free.y / 2);
@@ -47,8 +26,7 @@ cv::Point best_place(const cv::Mat& picture, cv::Size cut, const Sketch& sketch,
       if (scores(y, x) > scores(best) + margin || (scores(y, x) >= scores(best) - margin && nearer)) best = {x, y};
     }
   }
-  return {std::min(static_cast<int>(std::lround(best.x * sketch.scale_x)), picture.cols - cut.width),
-          std::min(static_cast<int>(std::lround(best.y * sketch.scale_y)), picture.rows - cut.height)};
+  return best;
 }
 
 // Of 64 shades of luma.
@@ -145,15 +123,13 @@ cv::Mat_<double> seen_through(const cv::Mat& score, cv::Size window) {
 }  // namespace
 
 cv::Point find_entropy(const cv::Mat& picture, cv::Size cut) {
-  const Sketch sketch = sketch_of(picture, cut);
   cv::Mat luma;
-  cv::cvtColor(sketch.rgb, luma, cv::COLOR_RGB2GRAY);
-  return best_place(picture, cut, sketch, entropies(luma, sketch.cut));
+  cv::cvtColor(flatten(picture, Color{}), luma, cv::COLOR_RGB2GRAY);
+  return best_place(entropies(luma, cut));
 }
 
 cv::Point find_attention(const cv::Mat& picture, cv::Size cut) {
-  const Sketch sketch = sketch_of(picture, cut);
-  return best_place(picture, cut, sketch, seen_through(attention_of(sketch.rgb), sketch.cut));
+  return best_place(seen_through(attention_of(flatten(picture, Color{})), cut));
 }
 
 }  // namespace quern::image

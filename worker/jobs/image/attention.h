@@ -6,7 +6,7 @@
 
 namespace quern::image {
 
-// Judging needs no more pixels a side: a larger picture is reduced first.
+// Judging needs no more pixels a side, and takes long with many: a larger picture is reduced first.
 inline constexpr std::uint32_t kLookSideMax = 256;
 
 // The place of a cut of this size, which is no larger than the picture, RGB or RGBA; its middle where no place is
