@@ -1,6 +1,6 @@
 # The warnings every target of ours is built with, and how it is linked.
-add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual
-                    -Wold-style-cast -fno-omit-frame-pointer)
+add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor
+                    -Woverloaded-virtual -Wold-style-cast -fno-omit-frame-pointer)
 # GCC 12 warns of overlapping copies inside std::string's operator+ (GCC bug 105651)
 add_compile_options($<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
 if(QUERN_WERROR)

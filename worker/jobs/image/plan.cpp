@@ -82,8 +82,8 @@ Cut as_stored(Cut upright, Size scaled, int orientation) {
   // where the stored picture's first column and first row end up
   const bool mirrored_across = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
   const bool mirrored_down = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
-  if (mirrored_across) cut.at.x = stored.width - cut.size.width - cut.at.x;
-  if (mirrored_down) cut.at.y = stored.height - cut.size.height - cut.at.y;
+  if (mirrored_across) cut.at.x = std::int64_t{stored.width} - cut.size.width - cut.at.x;
+  if (mirrored_down) cut.at.y = std::int64_t{stored.height} - cut.size.height - cut.at.y;
   return cut;
 }
 
