@@ -120,7 +120,7 @@ class Client {
   template <class CompletionToken>
   auto async_run(Job job, CompletionToken&& token) {
     return boost::asio::async_initiate<CompletionToken, void(Result<JobResult>)>(
-        [this](auto handler, Job initiated) { start(std::move(handler), std::move(initiated)); }, token,
+        [this](auto handler, Job initiated) { this->start(std::move(handler), std::move(initiated)); }, token,
         std::move(job));
   }
 

@@ -6,9 +6,10 @@
 #include <cstdio>
 #include <utility>
 
+#include "common/sanitizer.h"
 #include "worker/template.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if QUERN_ADDRESS_SANITIZER
 // When a module calls exit(), the leak checker would start a tracer, which the sandbox answers with death.
 // Templates and workers themselves end by _exit, where it never looks.
 extern "C" int __lsan_is_turned_off() { return 1; }  // NOLINT(bugprone-reserved-identifier): the sanitizer's name

@@ -15,17 +15,14 @@
 #include <memory>
 #include <span>
 
+#include "common/sanitizer.h"
 #include "ipc/memfd.h"
 
 namespace quern::worker {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 // The sanitizers' runtimes make calls of their own; what kills stays forbidden for them too.
-constexpr std::uint32_t kOtherCalls = SCMP_ACT_ALLOW;
-#else
-constexpr std::uint32_t kOtherCalls = SCMP_ACT_ERRNO(EPERM);
-#endif
+constexpr std::uint32_t kOtherCalls = kSanitized ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM);
 
 constexpr auto kAllowed = std::to_array<int>({
     // memory
@@ -207,6 +204,11 @@ Result<void> add_rule(scmp_filter_ctx context, std::uint32_t action, int call,
   return failure == 0 ? Result<void>() : refused(call);
 }
 
+// As libseccomp's macros SCMP_A0_64 and so on, which are C's alone.
+scmp_arg_cmp when_argument(unsigned argument, scmp_compare is, std::uint64_t datum_a, std::uint64_t datum_b = 0) {
+  return {.arg = argument, .op = is, .datum_a = datum_a, .datum_b = datum_b};
+}
+
 Result<void> add_rules(scmp_filter_ctx context) {
   Result<void> added;
   const auto add = [&](std::uint32_t action, int call, std::span<const scmp_arg_cmp> when = {}) {
@@ -215,15 +217,15 @@ Result<void> add_rules(scmp_filter_ctx context) {
   for (const int call : kAllowed) add(SCMP_ACT_ALLOW, call);
   for (const int call : kDeadly) add(SCMP_ACT_KILL_PROCESS, call);
   for (const unsigned command : kFcntlCommands) {
-    const scmp_arg_cmp is_command = SCMP_A1_32(SCMP_CMP_EQ, command);
+    const scmp_arg_cmp is_command = when_argument(1, SCMP_CMP_EQ, command);
     add(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), {&is_command, 1});
   }
   // limits may be read, not changed
-  const scmp_arg_cmp no_new_limit = SCMP_A2_64(SCMP_CMP_EQ, 0);
+  const scmp_arg_cmp no_new_limit = when_argument(2, SCMP_CMP_EQ, 0);
   add(SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), {&no_new_limit, 1});
   // A thread is refused (one thread a job), a process is deadly. clone3 hides its flags from the filter:
   // ENOSYS sends the C library back to clone.
-  const scmp_arg_cmp is_process = SCMP_A0_64(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0);
+  const scmp_arg_cmp is_process = when_argument(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0);
   add(SCMP_ACT_KILL_PROCESS, SCMP_SYS(clone), {&is_process, 1});
   add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));
   return added;
@@ -231,8 +233,7 @@ Result<void> add_rules(scmp_filter_ctx context) {
 
 // The low half of an argument, which is all that the kernel takes of an int.
 scmp_arg_cmp int_argument(unsigned argument, int value) {
-  return {
-      .arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = 0xffffffff, .datum_b = static_cast<std::uint32_t>(value)};
+  return when_argument(argument, SCMP_CMP_MASKED_EQ, 0xffffffff, static_cast<std::uint32_t>(value));
 }
 
 Result<void> add_tree_rules(scmp_filter_ctx context, int supervisor_pid) {
@@ -242,7 +243,7 @@ Result<void> add_tree_rules(scmp_filter_ctx context, int supervisor_pid) {
   };
   for (const int call : kRefusedToTrees) refuse(call);
   for (const std::uint64_t flag : kNamespaceFlags) {
-    const scmp_arg_cmp is_set = SCMP_A0_64(SCMP_CMP_MASKED_EQ, flag, flag);
+    const scmp_arg_cmp is_set = when_argument(0, SCMP_CMP_MASKED_EQ, flag, flag);
     refuse(SCMP_SYS(clone), {&is_set, 1});
   }
   const int group = ::getpgid(supervisor_pid);
@@ -250,9 +251,9 @@ Result<void> add_tree_rules(scmp_filter_ctx context, int supervisor_pid) {
     const scmp_arg_cmp is_target = int_argument(0, target);
     for (const int call : {SCMP_SYS(kill), SCMP_SYS(tkill), SCMP_SYS(tgkill)}) refuse(call, {&is_target, 1});
   }
-  const scmp_arg_cmp of_another = SCMP_A0_64(SCMP_CMP_NE, 0);
+  const scmp_arg_cmp of_another = when_argument(0, SCMP_CMP_NE, 0);
   refuse(SCMP_SYS(prlimit64), {&of_another, 1});
-  const scmp_arg_cmp not_unix = SCMP_A0_64(SCMP_CMP_NE, AF_UNIX);
+  const scmp_arg_cmp not_unix = when_argument(0, SCMP_CMP_NE, AF_UNIX);
   refuse(SCMP_SYS(socketpair), {&not_unix, 1});
   if (added) added = add_rule(context, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));  // its flags can't be seen
   return added;

@@ -33,7 +33,9 @@ class Crowd {
   void add(std::uint64_t seed, std::chrono::milliseconds time);
   [[nodiscard]] std::size_t running() const { return running_.size(); }
   [[nodiscard]] std::size_t started() const { return started_; }
-  [[nodiscard]] pid_t any(std::uint64_t random) const { return std::next(running_.begin(), random % running())->first; }
+  [[nodiscard]] pid_t any(std::uint64_t random) const {
+    return std::next(running_.begin(), static_cast<std::ptrdiff_t>(random % running()))->first;
+  }
   void kill(pid_t pid);
   void stop(pid_t pid);
   void resume_all();

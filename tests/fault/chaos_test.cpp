@@ -20,18 +20,13 @@
 #include <string>
 #include <unordered_set>
 
+#include "common/sanitizer.h"
 #include "tests/fault/chaos_agent.h"
 #include "tests/fault/chaos_client.h"
 #include "tests/integration/server.h"
 
 namespace quern::test {
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 constexpr std::size_t kClients = 4;
 constexpr auto kRestMax = 60s;  // from the last blow to a server at rest

@@ -23,6 +23,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/sanitizer.h"
 #include "tests/integration/hanging_file.h"
 #include "tests/integration/raw_client.h"
 #include "tests/integration/server.h"
@@ -33,12 +34,6 @@ namespace {
 using client::Job;
 using client::Part;
 using Clock = std::chrono::steady_clock;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 constexpr std::array kModes{"memory",   "words",   "descriptors", "completions", "result_parts",
                             "channel",  "tail",    "forge",       "messages",    "descriptor_flood",

@@ -26,6 +26,7 @@
 #include <string>
 #include <vector>
 
+#include "common/sanitizer.h"
 #include "ipc/channel.h"
 #include "ipc/submission_ring.h"
 #include "tests/fault/tracee.h"
@@ -36,12 +37,6 @@ namespace {
 
 using client::Job;
 using client::Part;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 // Steps before and after each interesting one that are kill points in every run.
 constexpr std::size_t kWindow = 20;

@@ -15,6 +15,7 @@
 #include <sstream>
 #include <thread>
 
+#include "common/sanitizer.h"
 #include "ipc/memfd.h"
 #include "tests/integration/raw_client.h"
 #include "tests/integration/server.h"
@@ -110,9 +111,9 @@ void goes_there_and_back(std::uint64_t bytes) {
   std::uint64_t noops = 0;
   while (large.wait_for(0s) != std::future_status::ready) noop_works(other, ++noops);
   EXPECT_GT(noops, bytes >> 22) << "one for four MiB of the large job would be slow";
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-  EXPECT_LT(peak_bytes(server), before + (4U << 20));
-#endif
+  if (!kSanitized) {
+    EXPECT_LT(peak_bytes(server), before + (4U << 20));
+  }
 }
 
 TEST(LargeBody, OfHundredsOfMebibytesCostsTheSupervisorNoMemoryAndTheOthersNoTurn) { goes_there_and_back(300U << 20); }
@@ -149,8 +150,8 @@ TEST(LargeBody, ComesBackByteForByteAndWhatIsBehindItFollows) {
       EXPECT_TRUE(answers.emplace(id, std::move(answer)).second);
     }
     sender.join();
-    for (const std::uint64_t id : {1, 3, 5}) EXPECT_EQ(answers[id].type, wire::FrameType::kResult);
-    for (const std::uint64_t id : {2, 4}) EXPECT_TRUE(echoed(answers[id]) == data) << bytes;
+    for (const std::uint64_t id : {1U, 3U, 5U}) EXPECT_EQ(answers[id].type, wire::FrameType::kResult);
+    for (const std::uint64_t id : {2U, 4U}) EXPECT_TRUE(echoed(answers[id]) == data) << bytes;
   }
 }
 
@@ -428,9 +429,7 @@ bool finds_in_memory(pid_t pid, std::string_view needle) {
 }
 
 TEST(LargeBody, OfASensitiveKindIsNotInTheSupervisorsMemoryAfterwards) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "a sanitizer's memory is terabytes of address space, and keeps what was freed";
-#endif
+  if (kSanitized) GTEST_SKIP() << "a sanitizer's memory is terabytes of address space, and keeps what was freed";
   const Server server("[pools.hash]\nmodules = ['hash']\nworkers = 1\n" + debug_pool());
   if (::access(("/proc/" + std::to_string(server.pid()) + "/mem").c_str(), R_OK) != 0) {
     GTEST_SKIP() << "reading another process takes privileges";

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "common/sanitizer.h"
 #include "tests/integration/reservations.h"
 
 namespace quern::test {
@@ -18,12 +19,6 @@ namespace {
 
 using client::Job;
 using ::testing::HasSubstr;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 TEST(Memory, JobsThatDoNotFitTogetherRunOneAfterTheOther) {
   const Server server(memory_pool());

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "common/sanitizer.h"
 #include "tests/integration/raw_client.h"
 #include "tests/integration/server.h"
 
@@ -18,12 +19,6 @@ namespace {
 
 using client::Part;
 using ::testing::HasSubstr;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 // The bytes that debug.produce makes.
 bool is_produced(std::string_view bytes, std::uint64_t from = 0) {

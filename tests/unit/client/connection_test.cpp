@@ -230,11 +230,11 @@ TEST_F(Connection, AnswersWhatIsLeftWhenItIsDestroyed) {
   std::vector<Error> outcomes;
   std::mutex mutex;
   {
-    Client client(options());
     const auto note = [&](Result<JobResult> result) {
       const std::lock_guard lock(mutex);
       outcomes.push_back(result.error());
     };
+    Client client(options());
     client.submit(job(), [&](Result<JobResult> result) {
       note(std::move(result));
       client.submit(job(), note);  // even what a handler submits now

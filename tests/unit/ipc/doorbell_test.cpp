@@ -6,6 +6,7 @@
 
 #include <thread>
 
+#include "common/sanitizer.h"
 #include "common/unique_fd.h"
 
 namespace quern::ipc {
@@ -56,13 +57,9 @@ TEST_F(Doorbell, TheWorkersPatienceEnds) {
   EXPECT_TRUE(wait_for_submission(header, 0, 0, std::chrono::hours(1)));
 }
 
-// A million hand-overs of one token, each of which both sides sleep for: one lost wake-up and it hangs.
+// A hundred thousand hand-overs of one token, each of which both sides sleep for: one lost wake-up and it hangs.
 TEST_F(Doorbell, NoWakeUpIsLost) {
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-  constexpr std::uint64_t kRounds = 20'000;
-#else
-  constexpr std::uint64_t kRounds = 100'000;
-#endif
+  constexpr std::uint64_t kRounds = kSanitized ? 20'000 : 100'000;
   std::thread worker([&] {
     for (std::uint64_t i = 0; i < kRounds; ++i) {
       while (header.submission_tail.load() == i) wait_for_submission(header, i, 0);

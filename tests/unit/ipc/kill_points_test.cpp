@@ -12,6 +12,7 @@
 #include <random>
 #include <stdexcept>
 
+#include "common/sanitizer.h"
 #include "common/unique_fd.h"
 #include "ipc/completion_ring.h"
 #include "ipc/doorbell.h"
@@ -176,11 +177,7 @@ TEST(WorkerDeath, WhilePassingOverARevokedJobHurtsNobody) {
 // At any instruction: what is complete ran once, at most one job is begun and unanswered, and it is the
 // oldest; the rest never began.
 TEST(WorkerDeath, AtAnyMomentLeavesAtMostOneJobInDoubt) {
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-  constexpr int kDeaths = 200;
-#else
-  constexpr int kDeaths = 1'000;
-#endif
+  constexpr int kDeaths = kSanitized ? 200 : 1'000;
   // On a busy machine the worker has often run out of jobs when its killer gets a turn: then it takes more deaths.
   constexpr int kDeathsMax = 20 * kDeaths;
   std::minstd_rand random(11);

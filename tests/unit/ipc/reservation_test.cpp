@@ -9,6 +9,7 @@
 #include <random>
 #include <thread>
 
+#include "common/sanitizer.h"
 #include "common/unique_fd.h"
 #include "ipc/completion_ring.h"
 
@@ -65,11 +66,7 @@ TEST_F(Reservation, AWorkerThatIsAskedToStopDoesNotWait) {
 // Jobs one after another that ask, give back and ask anew, both sides sleeping whenever they can: no wake-up is missed,
 // nobody believes to have what was not granted, and a word is never looked at before the completions that came before.
 TEST_F(Reservation, BothSidesAtOnce) {
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-  constexpr std::uint64_t kJobs = 5'000;
-#else
-  constexpr std::uint64_t kJobs = 100'000;
-#endif
+  constexpr std::uint64_t kJobs = kSanitized ? 5'000 : 100'000;
   std::atomic<std::uint64_t> granted = 0;  // what the supervisor says it has lent
   std::atomic<std::uint64_t> consumed = 0;
   std::atomic<bool> right = true;

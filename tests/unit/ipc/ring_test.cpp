@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/sanitizer.h"
 #include "ipc/completion_ring.h"
 #include "ipc/doorbell.h"
 #include "ipc/submission_ring.h"
@@ -125,11 +126,7 @@ TEST_F(CompletionRing, EveryImpossibleThingIsFound) {
 // Both sides at full speed, with revokes racing claims: each job is run by the worker or won back by the
 // supervisor, never both, never neither; each position is completed once, in order; nobody sleeps for ever.
 TEST_F(SubmissionRing, EveryJobIsRunOrRevokedExactlyOnce) {
-#if defined(__SANITIZE_THREAD__)
-  constexpr std::uint64_t kJobs = 50'000;
-#else
-  constexpr std::uint64_t kJobs = 1'000'000;
-#endif
+  constexpr std::uint64_t kJobs = kThreadSanitizer ? 50'000 : 1'000'000;
   std::vector<std::uint8_t> ran(kJobs, 0);  // written by the worker only, read after join
   std::vector<std::uint8_t> revoked(kJobs, 0);
   ChannelHeader& header = channel_.header();
@@ -181,7 +178,7 @@ TEST_F(SubmissionRing, EveryJobIsRunOrRevokedExactlyOnce) {
   std::uint64_t lost = 0;
   std::uint64_t won_back = 0;
   for (std::uint64_t i = 0; i < kJobs; ++i) {
-    lost += ran[i] + revoked[i] != 1 ? 1 : 0;
+    lost += ran[i] + revoked[i] != 1 ? 1U : 0U;
     won_back += revoked[i];
   }
   EXPECT_EQ(lost, 0U);

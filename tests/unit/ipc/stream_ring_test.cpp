@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/sanitizer.h"
 #include "common/unique_fd.h"
 #include "ipc/doorbell.h"
 
@@ -110,11 +111,7 @@ TEST_F(StreamRing, AWorkerThatIsAskedToStopDoesNotWait) {
 // Two jobs after another, pieces of all sizes, both sides sleeping whenever they can: nothing is lost, nothing
 // comes twice, no wake-up is missed.
 TEST_F(StreamRing, BothSidesAtOnce) {
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-  constexpr std::uint64_t kBytes = 20U << 20;
-#else
-  constexpr std::uint64_t kBytes = 400U << 20;
-#endif
+  constexpr std::uint64_t kBytes = kSanitized ? 20U << 20 : 400U << 20;
   const unique_fd eventfd(::eventfd(0, EFD_CLOEXEC));
   std::thread worker([&] {
     std::mt19937 random(1);

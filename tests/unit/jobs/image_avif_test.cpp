@@ -25,7 +25,9 @@ struct Transforms {
 
 File avif_of(const cv::Mat& picture, const Transforms& transforms) {
   const std::unique_ptr<avifImage, void (*)(avifImage*)> image(
-      avifImageCreate(picture.cols, picture.rows, 8, AVIF_PIXEL_FORMAT_YUV444), avifImageDestroy);
+      avifImageCreate(static_cast<std::uint32_t>(picture.cols), static_cast<std::uint32_t>(picture.rows), 8,
+                      AVIF_PIXEL_FORMAT_YUV444),
+      avifImageDestroy);
   image->matrixCoefficients = AVIF_MATRIX_COEFFICIENTS_IDENTITY;
   if (transforms.angle >= 0) {
     image->transformFlags |= AVIF_TRANSFORM_IROT;

@@ -9,6 +9,7 @@
 #include <opencv2/core.hpp>
 #include <vector>
 
+#include "common/sanitizer.h"
 #include "tests/unit/jobs/pictures.h"
 #include "tests/unit/sdk/fake_job.h"
 
@@ -121,12 +122,6 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& each) { return each.param.name; });
 
 // A peak under a sanitizer is the sanitizer's.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
-
 TEST_P(Estimate, IsNoLessThanThePeakAndNotFarAboveIt) {
   if (kSanitized) GTEST_SKIP() << "a sanitizer's own memory would be measured";
   const Way& way = GetParam();

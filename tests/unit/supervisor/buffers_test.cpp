@@ -141,10 +141,10 @@ TEST(OutQueue, CountsWhatIsOnItsWay) {
     OutQueue queue(&closer);
     append(queue, "first");
     std::vector<unique_fd> fds(2);
-    for (unique_fd& fd : fds) fd = std::move(*ipc::memfd_from("test", ipc::as_bytes("payload")));
+    for (unique_fd& fd : fds) fd = *ipc::memfd_from("test", ipc::as_bytes("payload"));
     queue.frame(6, std::move(fds), false, 14).push_back(std::byte{0});
     append(queue, "third");
-    queue.append_file(std::move(*ipc::create_memfd("test", FdCloser::kQuickBytes)), FdCloser::kQuickBytes);
+    queue.append_file(*ipc::create_memfd("test", FdCloser::kQuickBytes), FdCloser::kQuickBytes);
     EXPECT_EQ(queue.bytes(), 11U);
     EXPECT_EQ(queue.memfds(), 3U);
     EXPECT_EQ(queue.memfd_bytes(), 14 + FdCloser::kQuickBytes);
@@ -163,7 +163,7 @@ TEST(OutQueue, ALargeResultThatNobodyTakesIsFreedElsewhere) {
   {
     OutQueue queue(&closer);
     std::vector<unique_fd> fds(1);
-    fds[0] = std::move(*ipc::create_memfd("test", FdCloser::kQuickBytes));
+    fds[0] = *ipc::create_memfd("test", FdCloser::kQuickBytes);
     queue.frame(6, std::move(fds), false, FdCloser::kQuickBytes).push_back(std::byte{0});
   }
   EXPECT_EQ(closer.threads(), 1U);

@@ -7,6 +7,7 @@
 
 #include <thread>
 
+#include "common/sanitizer.h"
 #include "fleet_harness.h"
 
 namespace quern::supervisor {
@@ -115,9 +116,7 @@ TEST(FleetDeath, FromOutsideStaysOneThoughAJobWithDescriptorsIsGivenToTheDead) {
 }
 
 TEST(FleetMemory, AWorkerThatDiesOfAFailedAllocationDiesOfMemory) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "a sanitizer's allocator dies in its own way";
-#endif
+  if (kSanitized) GTEST_SKIP() << "a sanitizer's allocator dies in its own way";
   FleetOptions options;
   options.template_options.memory_bytes_max = 64U << 20;
   FleetHarness harness(std::move(options));

@@ -94,9 +94,9 @@ TEST(SharedBuffersTest, AreMemoryOfFixedSizeThatCanBeWritten) {
   const auto take = [&](unique_fd fd) { return buffers.create({.op = BufferOp::kCreate}, std::move(fd), 1, 0); };
   EXPECT_FALSE(take(unique_fd()));
   EXPECT_FALSE(take(unique_fd(::open("/dev/null", O_RDWR | O_CLOEXEC))));
-  EXPECT_FALSE(take(std::move(*ipc::create_memfd("test", kPage)))) << "not sealed";
-  EXPECT_FALSE(take(std::move(*ipc::memfd_from("test", ipc::as_bytes("x"))))) << "sealed against writing";
-  EXPECT_FALSE(take(std::move(*ipc::create_allocated_memfd("test", 0)))) << "empty";
+  EXPECT_FALSE(take(*ipc::create_memfd("test", kPage))) << "not sealed";
+  EXPECT_FALSE(take(*ipc::memfd_from("test", ipc::as_bytes("x")))) << "sealed against writing";
+  EXPECT_FALSE(take(*ipc::create_allocated_memfd("test", 0))) << "empty";
   auto later = ipc::create_memfd("test", kPage);
   ASSERT_EQ(::fcntl(later->get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE), 0);
   EXPECT_FALSE(take(std::move(*later))) << "no worker could map it";

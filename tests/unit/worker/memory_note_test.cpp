@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include "common/sanitizer.h"
 #include "fake_supervisor.h"
 
 namespace quern::test {
@@ -11,9 +12,7 @@ namespace {
 class MemoryNote : public ::testing::Test {
  protected:
   void SetUp() override {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    GTEST_SKIP() << "a sanitizer's allocator dies in its own way";
-#endif
+    if (kSanitized) GTEST_SKIP() << "a sanitizer's allocator dies in its own way";
   }
   struct End {
     int how = 0;

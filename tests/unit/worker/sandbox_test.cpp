@@ -6,16 +6,11 @@
 
 #include <algorithm>
 
+#include "common/sanitizer.h"
 #include "fake_supervisor.h"
 
 namespace quern::test {
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;  // what is not deadly is allowed then, see worker/syscall_filter.cpp
-#else
-constexpr bool kSanitized = false;
-#endif
 
 class Sandbox : public ::testing::Test {
  protected:

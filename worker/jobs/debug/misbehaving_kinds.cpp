@@ -19,7 +19,7 @@ namespace quern::debug {
 using std::chrono::milliseconds;
 
 // With the default disposition and unblocked, whatever the process, or a sanitizer in it, has set up.
-__attribute__((no_sanitize_undefined)) void die_by(int signal) {
+__attribute__((no_sanitize("undefined"))) void die_by(int signal) {
   ::signal(signal, SIG_DFL);
   sigset_t only;
   ::sigemptyset(&only);
