@@ -1,0 +1,5 @@
+// What tests of the image module include.
+#pragma once
+#include <gmock/gmock.h>
+
+#include "cmake/precompiled/pictures.h"

@@ -1,0 +1,5 @@
+// What tests include.
+#pragma once
+#include <gmock/gmock.h>
+
+#include "cmake/precompiled/network.h"
